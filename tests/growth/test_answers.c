@@ -19,7 +19,8 @@ static double bytes(int ranks, int pp, int length)
                                   "data: {task: arithmetic, micro_batch_tokens: 1024}\n"
                                   "phases: [{kind: grpo, prompts: 8, samples: 4, max_new: 8}]\n",
                                   pp);
-    struct memory_job job = {&s, ops_find(PRECISION_BF16, NULL), 101, extent_of(phase_kinds, &s)};
+    struct memory_job job = {&s, ops_find(PRECISION_BF16, NULL), 101, extent_of(phase_kinds, &s),
+                             NULL};
     struct mesh m = memory_mesh(&s, (struct mesh_at){0});
     struct world w = {.size = ranks};
     struct stage stage;

@@ -52,7 +52,7 @@ static void pretended_new(struct pretended *q, const struct pretended_mesh *m, i
     const struct dims d = settings_dims(&q->settings, V);
     schedule_plan(&q->plan, &q->settings, &d, 2 * m->pp);
     const struct memory_job memory = {&q->settings, ops_find(PRECISION_BF16, NULL), V,
-                                      extent_of(phase_kinds, &q->settings)};
+                                      extent_of(phase_kinds, &q->settings), NULL};
     q->first = memory_split(&memory, &chunks);
     q->host = malloc((size_t)ranks * sizeof *q->host);
     for (int i = 0; i < ranks; i++) q->host[i] = i / SLOTS;

@@ -21,7 +21,7 @@ static double of_stage(const char *schedule, int stages, int most,
                                   "data: {task: arithmetic, micro_batch_tokens: 16}\n"
                                   "schedule: %s\nphases: [{kind: sft, batch: 8, steps: 1}]\n",
                                   stages, LEAST, schedule);
-    struct memory_job job = {&s, ops_find(PRECISION_BF16, NULL), 101, {0}};
+    struct memory_job job = {&s, ops_find(PRECISION_BF16, NULL), 101, {0}, NULL};
     struct mesh mesh = memory_mesh(&s, (struct mesh_at){0});
     struct stage_job want = memory_stage(&job, &mesh, most);
     struct stage stage;

@@ -29,7 +29,7 @@ static void planned_new(struct planned *p, int ranks, int slots, const char *sch
                             "schedule: %s\nphases: [{kind: sft, batch: 8, steps: 1}]\n",
                             schedule);
     p->job = (struct memory_job){&p->settings, ops_find(PRECISION_BF16, NULL), 101,
-                                 extent_of(phase_kinds, &p->settings)};
+                                 extent_of(phase_kinds, &p->settings), NULL};
     p->host = malloc((size_t)ranks * sizeof *p->host);
     for (int i = 0; i < ranks; i++) p->host[i] = i / slots;
     traffic_new(&p->traffic, ranks / slots, ranks, p->host, false);

@@ -46,6 +46,9 @@ static bool saves_as_planned(struct run *r, const struct memory_job *job, struct
     return ok;
 }
 
+static const int *host;  /* of every rank, as the plan is told; NULL: all on one */
+static size_t residuals; /* floats that the last run had */
+
 static struct memory hold_extent(struct world *w, struct settings s, struct extent e)
 {
     struct run r;
@@ -53,9 +56,10 @@ static struct memory hold_extent(struct world *w, struct settings s, struct exte
     size_t before = arena_live_bytes();
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
-    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e};
+    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e, host};
     const struct mesh_at at = {r.mesh.d, r.mesh.p, r.mesh.t};
     memory_of_rank(&plan, &job, at);
+    residuals = r.optimizer.residuals;
     if (e.keep == KEEP_TRAINING) ck_all(saves_as_planned(&r, &job, at), "slices of a checkpoint");
     size_t gradients = r.stage.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
     ck_all(plan.total == have, "planned %zu bytes, taken %zu", plan.total, have);
@@ -107,6 +111,34 @@ START_TEST(computed_again)
                m.of[ARENA_ACTIVATIONS], before);
         before = m.of[ARENA_ACTIVATIONS];
     }
+}
+END_TEST
+
+/* With pretended hosts: what rounding between hosts leaves, and room for sums on their path, are in
+ * the plan as the run has them, and in its checkpoint. */
+START_TEST(hosts_apart)
+{
+    struct world *w = &ck_world;
+    int of[4];
+    for (int each = 1; each < w->size; each *= 2) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", each);
+        ck_assert_int_eq(setenv("DUET_RANKS_PER_NODE", text, 1), 0);
+        for (int i = 0; i < w->size; i++) of[i] = i / each;
+        host = of;
+        for (int i = 0; i < 2 * (CODEC_INT8 + 1); i++) {
+            struct wish wish = {1, 1, i % 2 ? ", experts: 4" : "", "serial", "bf16", ""};
+            struct settings s = settings_of(w, wish);
+            s.mesh.ep = i % 2 && w->size == 4 ? 2 : 1;
+            s.reduction.wire = i / 2;
+            s.reduction.path = i % 2 ? REDUCE_AUTO : REDUCE_NODES;
+            hold_against_run(w, s);
+            ck_all((residuals > 0) == (i / 2 != CODEC_FP32), "wire %d: %zu floats are kept", i / 2,
+                   residuals);
+        }
+    }
+    host = NULL;
+    ck_assert_int_eq(unsetenv("DUET_RANKS_PER_NODE"), 0);
 }
 END_TEST
 
@@ -180,7 +212,7 @@ START_TEST(plans_grow_in_line)
     for (int i = 0; i < 3; i++) {
         struct memory m;
         struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100,
-                                 extent_of(phase_kinds, &s)};
+                                 extent_of(phase_kinds, &s), NULL};
         job.extent.sequences = 5000 << i;
         memory_of_rank(&m, &job, (struct mesh_at){0});
         total[i] = m.total;
@@ -220,7 +252,7 @@ START_TEST(resident_is_planned)
     struct memory plan;
     run_open(&r, w, s, NULL, e);
     double is = resident();
-    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e};
+    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e, NULL};
     memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
     double planned = (double)plan.total + (double)memory_beside(&job);
     printf("%.0f MiB planned, of them %.0f beside; resident %.0f\n", planned / 0x1p20,
@@ -238,8 +270,8 @@ START_TEST(kinds_by_hand)
     struct world *w = &ck_world;
     struct settings s = settings_of(w, (struct wish){1, 1, "", "serial", "fp32", ""});
     struct memory m;
-    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100,
-                             extent_of(phase_kinds, &s)};
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100, extent_of(phase_kinds, &s),
+                             NULL};
     struct dims dims = settings_dims(&s, 100);
     memory_of_rank(&m, &job, (struct mesh_at){0});
     double n = (double)params_count(&dims);
@@ -255,6 +287,7 @@ END_TEST
     X(resident_is_planned) \
     X(plan_is_run)         \
     X(computed_again)      \
+    X(hosts_apart)         \
     X(expert_parallel)     \
     X(tensor_parallel)     \
     X(opened_only)         \

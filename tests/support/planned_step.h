@@ -43,7 +43,7 @@ static inline void planned_step_new(struct planned_step *s, struct planned_wish 
     struct dims d = settings_dims(&s->settings, PLANNED_V);
     schedule_plan(&s->plan, &s->settings, &d, w.micro_batches);
     struct memory_job m = {&s->settings, ops_find(d.precision, NULL), PLANNED_V,
-                           extent_of(phase_kinds, &s->settings)};
+                           extent_of(phase_kinds, &s->settings), NULL};
     s->first = memory_split(&m, &chunks);
     s->job = (struct traffic_job){
         .memory = m, .plan = &s->plan, .first = s->first, .rows = PLANNED_ROWS};

@@ -77,20 +77,27 @@ static void hosts_of_ranks(int *rank, int members)
     free(lowest);
 }
 
-/* Each member's host. */
-static int *hosts_of_members(MPI_Comm comm, int members)
+void grad_reduce_hosts(int *rank, int n)
 {
     const int per_node = (int)environment_number("DUET_RANKS_PER_NODE", 0);
-    int *node = ranks_of(comm, members);
-    if (per_node <= 0) hosts_of_ranks(node, members);
-    for (int i = 0; per_node > 0 && i < members; i++) node[i] /= per_node;
-    return node;
+    if (per_node <= 0) hosts_of_ranks(rank, n);
+    for (int i = 0; per_node > 0 && i < n; i++) rank[i] /= per_node;
 }
 
 void grad_reduce_nodes(struct grad_reduce *r)
 {
+    int *node[REGIONS];
     for (int k = 0; k < REGIONS; k++) {
-        r->form[k].node = r->node[k] = hosts_of_members(replica_of(r, k), r->form[k].members);
+        node[k] = ranks_of(replica_of(r, k), r->form[k].members);
+        grad_reduce_hosts(node[k], r->form[k].members);
+    }
+    grad_reduce_nodes_are(r, node);
+}
+
+void grad_reduce_nodes_are(struct grad_reduce *r, int *const node[REGIONS])
+{
+    for (int k = 0; k < REGIONS; k++) {
+        r->form[k].node = r->node[k] = node[k];
         r->form[k].map = reduce_map_of(&r->form[k]);
     }
 }

@@ -40,6 +40,11 @@ enum codec grad_reduce_wire(enum codec asked, int tp, enum param_region region);
 /* Which member is on which host; DUET_RANKS_PER_NODE=n stands in for hosts in tests. Collective
  * over the replica groups. */
 void grad_reduce_nodes(struct grad_reduce *r);
+/* The same without MPI: node[k] (members of region k), malloc'ed, is the reduction's from here on;
+ * NULL: all on one. Local. */
+void grad_reduce_nodes_are(struct grad_reduce *r, int *const node[REGIONS]);
+/* Ranks of the job (n) become their hosts, by the same rule. Local, behind roster_new. */
+void grad_reduce_hosts(int *rank, int n);
 /* What the arena must hold. Then, on a placed arena, the groups are opened: collective over
  * replicas and tp. */
 void grad_reduce_place(struct grad_reduce *r, struct arena *a);

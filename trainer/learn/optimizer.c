@@ -92,14 +92,15 @@ static void optimizer_cut(struct optimizer *o, struct stage *s, int members, int
     grad_reduce_form(&o->grad_reduce, &o->buckets, s, members, me);
 }
 
-void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me)
+void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me,
+                       int *const node[REGIONS])
 {
     optimizer_cut(o, s, members, me);
+    grad_reduce_nodes_are(&o->grad_reduce, node);
     optimizer_place(o);
 }
 
-/* The reduction's groups are known only here, where there is MPI: optimizer_cut alone serves the
- * planner. */
+/* The reduction's groups, and who is on which host, are asked of MPI; the planner says it. */
 void optimizer_new(struct optimizer *o, struct stage *s)
 {
     int members, me;

@@ -28,10 +28,11 @@ struct optimizer {
 };
 
 void optimizer_new(struct optimizer *o, struct stage *s);
-/* What optimizer_new does before it allocates, as member `me` of this many: o->arena.used and .of
- * say what it would take. The stage may be a measured one (stage_measure), all members count as on
- * one host. Local; optimizer_free. */
-void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me);
+/* What optimizer_new does before it allocates, as member `me` of this many on these hosts
+ * (grad_reduce_nodes_are): o->arena.used and .of say what it would take. The stage may be a
+ * measured one (stage_measure). Local; optimizer_free. */
+void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me,
+                       int *const node[REGIONS]);
 void optimizer_free(struct optimizer *o);
 
 /* Masters from the initialiser (by global name and index), moments 0; then weights. Collective over

@@ -43,20 +43,37 @@ struct stage_job memory_stage(const struct memory_job *job, const struct mesh *m
                               .max_mb = max_mb};
 }
 
-/* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
-static void measure_optimizer(struct optimizer *o, struct stage *s)
+/* Of the members of a group; NULL: all on one. */
+static int *hosts_of(const int *host, const struct mesh *m, enum mesh_axis axis)
 {
-    const struct mesh *mesh = s->mesh;
-    int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
-    optimizer_measure(o, s, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+    const struct mesh_at at = {m->d, m->p, m->t};
+    int n = mesh_axis_size(m, axis);
+    if (!host) return NULL;
+    int *node = memory_take((size_t)n, sizeof *node, "the hosts of a group");
+    for (int i = 0; i < n; i++) node[i] = host[mesh_axis_rank(m, axis, at, i)];
+    return node;
+}
+
+/* Experts have the group of those that hold the same ones, as in grad_reduce_nodes. */
+void memory_optimizer(struct optimizer *o, const struct memory_job *job, struct stage *s)
+{
+    const struct mesh *m = s->mesh;
+    const struct mesh_at at = {m->d, m->p, m->t};
+    int *node[REGIONS];
+    for (int k = 0; k < REGIONS; k++) {
+        bool shared = k == REGION_EXPERTS && m->ep > 1;
+        node[k] = hosts_of(job->host, m, shared ? MESH_EXPERT_REPLICA : MESH_REPLICA);
+    }
+    optimizer_measure(o, s, mesh_axis_size(m, MESH_REPLICA), mesh_axis_number(m, MESH_REPLICA, at),
+                      node);
 }
 
 /* With sites the outer optimizer keeps weights and momentum of its own. */
-static void add_optimizer(struct memory *m, struct stage *st)
+static void add_optimizer(struct memory *m, const struct memory_job *job, struct stage *st)
 {
     const struct settings *s = st->settings;
     struct optimizer o;
-    measure_optimizer(&o, st);
+    memory_optimizer(&o, job, st);
     add_arena(m, &o.arena);
     if (s->mesh.sites > 1) {
         struct outer x;
@@ -84,7 +101,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     stage_measure(&st, &stage);
     if (e->keep != KEEP_MASTERS) add_arena(m, &st.arena);
     if (max_mb > 0) add_buffers(m, engine_measure(mesh.pp, &st.passes, max_mb));
-    add_optimizer(m, &st);
+    add_optimizer(m, job, &st);
     learner_measure(&l, &st, e->sequences);
     add_arena(m, &l.arena);
     if (e->sampling) {
@@ -107,7 +124,7 @@ size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
     struct outer x;
     const struct stage_job weights = memory_stage(job, &mesh, 0);
     stage_measure(&st, &weights);
-    measure_optimizer(&o, &st);
+    memory_optimizer(&o, job, &st);
     outer_measure(&x, s, &o, s->mesh.sites);
     optimizer_free(&o);
     stage_free(&st);

@@ -19,6 +19,8 @@ struct memory_job {
     const struct ops *ops;           /* its linear_place says how much a packed weight takes */
     int vocabulary;
     struct extent extent;
+    const int *host; /* of every rank of a site: what is rounded between hosts is kept, and room for
+                        sums follows their path; NULL: all on one */
 };
 
 /* Memory of the rank at that place of the mesh, all that is placed. Local. */
@@ -29,6 +31,8 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
 size_t memory_beside(const struct memory_job *job);
 /* The cache of each pipeline (rollout.h). Local. */
 struct rollout_cache memory_cache(const struct memory_job *job);
+/* The optimizer of the rank that a measured stage is of, with its hosts. Local; optimizer_free. */
+void memory_optimizer(struct optimizer *o, const struct memory_job *job, struct stage *s);
 /* The stage of a rank on that mesh (memory_mesh) of the model, for stage_measure: with max_mb 0 its
  * weights alone. */
 struct stage_job memory_stage(const struct memory_job *job, const struct mesh *mesh, int max_mb);

@@ -139,8 +139,7 @@ int picture_slices(struct slice **out, const struct memory_job *j, struct mesh_a
     struct stage_job stage = memory_stage(j, &m, 1);
     stage.with_reference = j->extent.reference;
     stage_measure(&st, &stage);
-    optimizer_measure(&o, &st, mesh_axis_size(&m, MESH_REPLICA),
-                      mesh_axis_number(&m, MESH_REPLICA, at));
+    memory_optimizer(&o, j, &st);
     int n = optimizer_slices(&o, NULL, SLICES_SAVE);
     *out = memory_take((size_t)n + 1, sizeof **out, "the slices of a rank");
     optimizer_slices(&o, *out, SLICES_SAVE);
@@ -159,10 +158,12 @@ void picture_new(struct picture *p, const struct picture_job *job, int rank)
     const struct mesh_at at = mesh_coords(&whole, me);
     *p =
         (struct picture){.job = job, .rank = rank, .site = rank / each, .mesh = memory_mesh(s, at)};
+    struct memory_job memory = job->step.memory;
+    memory.host = job->host + p->site * each;
     find_peers(p, me, each);
-    p->slices = picture_slices(&p->slice, &job->step.memory, at);
+    p->slices = picture_slices(&p->slice, &memory, at);
     p->steps += p->slices;
-    memory_of_rank(&p->memory, &job->step.memory, at);
+    memory_of_rank(&p->memory, &memory, at);
 }
 
 void picture_free(struct picture *p)

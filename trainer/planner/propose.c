@@ -70,7 +70,7 @@ static void estimate(const struct recipe *r, struct settings *s, struct candidat
     if (c->reason) return;
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s), NULL};
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
     c->micro_batches = l.micro_batches;

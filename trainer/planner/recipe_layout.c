@@ -70,7 +70,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
 /* Sums and gathers from the bytes between hosts, on the recipe's path. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
 {
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s), NULL};
     struct traffic t;
     int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
     traffic_new(&t, r->hosts.n, ranks, host, false);
@@ -88,7 +88,7 @@ void recipe_reduction(const struct recipe *r, const struct settings *s, struct l
 struct site_exchange recipe_exchange(const struct recipe *r, double step)
 {
     const struct settings *s = &r->settings;
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s), NULL};
     struct site_exchange x = {0};
     if (s->mesh.sites == 1) return x;
     for (int i = 0; i < recipe_ranks(s) / s->mesh.sites; i++) {
@@ -107,12 +107,14 @@ struct site_exchange recipe_exchange(const struct recipe *r, double step)
 
 struct memory recipe_memory(const struct recipe *r, const struct settings *s)
 {
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
+    int *host = hosts_place(&r->hosts, s->mesh.dp * s->mesh.pp * s->mesh.tp);
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s), host};
     struct memory most = {0};
     for (int p = 0; p < s->mesh.pp; p++) {
         struct memory m;
         memory_of_rank(&m, &job, (struct mesh_at){.p = p});
         if (m.total > most.total) most = m;
     }
+    free(host);
     return most;
 }

@@ -48,10 +48,10 @@ static bool shown(const struct mesh_settings *m, struct mesh_at at)
 static void print_memory(const struct recipe *r)
 {
     const struct mesh_settings *mesh = &r->settings.mesh;
+    int ranks = mesh->dp * mesh->pp * mesh->tp, *host = hosts_place(&r->hosts, ranks);
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,
-                             extent_of(r->job->kinds, &r->settings)};
+                             extent_of(r->job->kinds, &r->settings), host};
     struct memory m, least = {0}, most = {0};
-    int ranks = mesh->dp * mesh->pp * mesh->tp;
     memory_head();
     working_begin("placing memory, rank", ranks);
     for (int i = 0; i < ranks; i++) {
@@ -69,6 +69,7 @@ static void print_memory(const struct recipe *r)
     if (ranks > 1) memory_row("largest rank", &most);
     printf("beside these a process takes about %.0f MiB: program, libraries, kernels\n",
            (double)memory_beside(&job) / 0x1p20);
+    free(host);
 }
 
 /* How many answers the cache has room for: as long as can be, and as long as is expected. */
@@ -241,7 +242,7 @@ static void report_all(const struct recipe *r, const struct memory_job *job, str
 static void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,
-                             extent_of(r->job->kinds, &r->settings)};
+                             extent_of(r->job->kinds, &r->settings), NULL};
     struct plan plan;
     struct layout l = recipe_layout(r, &r->settings, &plan);
     int chunks, *first = memory_split(&job, &chunks);

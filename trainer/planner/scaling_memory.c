@@ -103,7 +103,7 @@ double scaling_placed(const struct scaled_model *m, const struct layout *l)
         ops.linear_place = linear_place_nothing;
         const struct extent extent = {
             .sequences = m->batch, .questions = m->batch, .answers = 1, .max_new = 1};
-        struct memory_job job = {&s, &ops, (int)m->shape.V, extent};
+        struct memory_job job = {&s, &ops, (int)m->shape.V, extent, NULL};
         most = 0;
         for (int p = 0; p < l->pp; p++) {
             struct memory of;

@@ -81,14 +81,24 @@ static void size_text(struct run *r, struct problems *p)
             r->settings.model.max_context, bytes >> 20, bytes / context);
 }
 
+/* Of every rank of this site: what a rank keeps for sums follows from who is on which host. */
+static int *hosts_here(const struct world *w)
+{
+    int *host = memory_take((size_t)w->size, sizeof *host, "the hosts of a job");
+    for (int i = 0; i < w->size; i++) host[i] = w->first + i;
+    grad_reduce_hosts(host, w->size);
+    return host;
+}
+
 /* Settles schedule auto: of the placements, those that every rank has the memory for. */
 static void choose_schedule(struct run *r, const struct dims *dims, struct extent e)
 {
     bool fits[PLACES];
     struct settings *s = &r->settings;
     size_t limit = limits_memory(r->world);
-    struct memory_job job = {s, r->ops, dims->V, e};
     if (s->run.schedule != SCHEDULE_AUTO) return;
+    int *host = hosts_here(r->world);
+    struct memory_job job = {s, r->ops, dims->V, e, host};
     for (int place = 0; place < PLACES; place++) {
         struct memory m;
         bool can = schedule_can(s, (enum plan_place)place);
@@ -96,6 +106,7 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
         struct mesh_at at = {.p = r->world->rank / s->mesh.tp % s->mesh.pp};
         fits[place] = world_all(r->world, can && limits_measure(&m, &job, at, limit));
     }
+    free(host);
     s->auto_place = PLACE_LINE;
     schedule_choose(s, dims, fits);
 }
@@ -133,9 +144,11 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
 static void refuse_too_large(struct run *r, const struct dims *dims, struct extent e)
 {
     struct problems p = {0};
-    struct memory_job job = {&r->settings, r->ops, dims->V, e};
+    int *host = hosts_here(r->world);
+    struct memory_job job = {&r->settings, r->ops, dims->V, e, host};
     struct mesh_at at = {r->mesh.d, r->mesh.p, r->mesh.t};
     limits_fit(&job, at, limits_memory(r->world), r->world->host, &p);
+    free(host);
     world_agree_problems(r->world, &p, EXIT_USER);
 }
 

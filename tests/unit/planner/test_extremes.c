@@ -29,7 +29,7 @@ static bool would_train(const char *assignment, const char *experts)
     struct problems p = {0};
     if (settings_set(&s, assignment, &p)) settings_check(&s, 1, &p);
     struct extent e = extent_of(phase_kinds, &s);
-    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e};
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e, NULL};
     if (p.n == 0 && limits_micro_batches(&s, &e, &p))
         limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p);
     bool ok = p.n == 0;
@@ -102,7 +102,7 @@ START_TEST(sizes_that_multiply)
         bool can = settings_check(&s, 1, &p);
         ck_assert_int_eq(can, i == 0);
         struct extent e = extent_of(phase_kinds, &s);
-        struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e};
+        struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e, NULL};
         if (can) ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)1 << 40, "here", &p));
         const char *said = can ? "GiB are free for it on here" : "parameters, more than 1e+13";
         ck_assert_msg(strstr(p.text[0], said) != NULL, "%s", p.text[0]);
@@ -122,7 +122,7 @@ START_TEST(too_large_is_refused_before_kernels_are_tried)
     struct settings s =
         recipe_of(1, "model: {layers: 2, hidden: 65536, heads: 512}\nphases: [{kind: sft}]\n");
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
-                             extent_of(phase_kinds, &s)};
+                             extent_of(phase_kinds, &s), NULL};
     ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p));
     ck_assert_msg(strstr(p.text[0], "but only 256.0 MiB are free for it on here: lower the model's "
                                     "sizes") != NULL,
@@ -141,7 +141,7 @@ START_TEST(copies_of_weights_count)
     struct memory with, without;
     const struct mesh_at at = {0};
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
-                             extent_of(phase_kinds, &s)};
+                             extent_of(phase_kinds, &s), NULL};
     struct ops bare_ops = *job.ops;
     struct memory_job bare = job;
     bare_ops.linear_place = linear_place_nothing;

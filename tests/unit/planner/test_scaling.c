@@ -40,7 +40,7 @@ static struct scaling_bytes placed(const struct settings *s, const struct ops *o
     struct scaling_bytes mean = {0};
     double n = s->mesh.pp;
     for (int p = 0; p < s->mesh.pp; p++) {
-        struct memory_job job = {s, ops, V, extent_of(phase_kinds, s)};
+        struct memory_job job = {s, ops, V, extent_of(phase_kinds, s), NULL};
         struct memory m;
         memory_of_rank(&m, &job, (struct mesh_at){.p = p});
         mean.parameters += (double)m.of[ARENA_PARAMETERS] / n;
