@@ -28,5 +28,7 @@ struct layout {
 };
 
 enum plan_place layout_place(const struct layout *l);
+/* As the setting mesh.recompute has it. */
+const char *layout_recompute_name(enum recompute recompute);
 
 #endif

@@ -1,7 +1,11 @@
 /* Every mesh of the ranks and every schedule is tried as training would try it: the settings are
- * read anew and checked, the memory measured, the step predicted. */
+ * read anew and checked, the memory measured, the step predicted. Of what the backward pass may
+ * compute again (mesh.recompute) each takes the least that makes it fit: more of it only takes
+ * longer. */
 #include "trainer/planner/propose.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
@@ -12,6 +16,8 @@
 struct candidate {
     int dp, pp, ep, tp;
     enum plan_kind kind;
+    enum recompute recompute;
+    bool can[PLACES]; /* of auto: where chunks may be */
     struct memory memory;
     struct prediction time;
     int micro_batches;
@@ -29,34 +35,59 @@ static bool fits(const struct recipe *r, const struct memory *m)
 }
 
 /* A mesh that does not fit stays in the list, with the reason. */
-static void judge_memory(const struct recipe *r, struct candidate *c)
+static char *why_not(const struct recipe *r, const struct candidate *c)
 {
-    char text[160];
+    char text[200];
     double have = r->cluster.top.memory_gib * 0x1p30, want = (double)c->memory.total;
-    if (fits(r, &c->memory)) return;
     int most = ARENA_PARAMETERS;
     for (int k = 0; k < ARENA_KINDS; k++)
         if (c->memory.of[k] > c->memory.of[most]) most = k;
-    snprintf(text, sizeof text, "memory: needs %.1f GiB, has %.1f (largest: %s, %.1f)",
+    snprintf(text, sizeof text,
+             "memory: needs %.1f GiB, has %.1f (largest: %s, %.1f; mesh.recompute %s)",
              want / 0x1p30, have / 0x1p30, arena_kind_name((enum arena_kind)most),
-             (double)c->memory.of[most] / 0x1p30);
-    c->reason = memory_copy_text(text, "a reason");
+             (double)c->memory.of[most] / 0x1p30, layout_recompute_name(c->recompute));
+    return memory_copy_text(text, "a reason");
 }
 
-/* Where chunks are placed, as training settles it (trainer/run/run.c): what a device's memory does
- * not hold is left out. */
-static void place_searched(const struct recipe *r, struct settings *s)
+/* The rank that needs most, where chunks are placed by the schedule's kind. */
+static bool fits_named(const struct recipe *r, const struct settings *s, struct candidate *c)
 {
-    bool can[PLACES];
-    for (int place = 0; place < PLACES; place++) {
-        can[place] = schedule_can(s, (enum plan_place)place);
+    c->memory = recipe_memory(r, s);
+    return fits(r, &c->memory);
+}
+
+/* auto may place chunks wherever a device's memory holds them, as in training (trainer/run/run.c).
+ * Where none does, a line stands for all: it needs least. */
+static bool fits_anywhere(const struct recipe *r, struct settings *s, struct candidate *c)
+{
+    bool any = false;
+    for (int place = PLACES - 1; place >= 0; place--) {
+        c->can[place] = schedule_can(s, (enum plan_place)place);
         s->auto_place = place;
-        if (!can[place]) continue;
-        struct memory m = recipe_memory(r, s);
-        can[place] = fits(r, &m);
+        if (c->can[place]) any |= c->can[place] = fits_named(r, s, c);
     }
-    s->auto_place = PLACE_LINE;
-    schedule_choose(s, &r->dims, can);
+    return any;
+}
+
+static bool fits_with(const struct recipe *r, struct settings *s, struct candidate *c,
+                      enum recompute recompute)
+{
+    s->mesh.recompute = (int)(c->recompute = recompute);
+    return c->kind == PLAN_AUTO ? fits_anywhere(r, s, c) : fits_named(r, s, c);
+}
+
+/* The least that fits. What --set asks for stays; what the recipe says does not, since it was right
+ * for the recipe's mesh. The most is tried second: most of what does not fit fits with none. */
+static bool choose_recompute(const struct recipe *r, struct settings *s, struct candidate *c)
+{
+    bool asked = s->lines.mesh.recompute == LINE_SET;
+    enum recompute least = asked ? (enum recompute)s->mesh.recompute : RECOMPUTE_NONE;
+    enum recompute most = asked ? least : RECOMPUTE_FULL;
+    if (fits_with(r, s, c, least)) return true;
+    if (asked || !fits_with(r, s, c, most)) return false;
+    for (int i = (int)least + 1; i < (int)most; i++)
+        if (fits_with(r, s, c, (enum recompute)i)) return true;
+    return fits_with(r, s, c, most);
 }
 
 /* As for the recipe's own mesh: the same functions, so that the table and the report agree. Memory
@@ -64,10 +95,12 @@ static void place_searched(const struct recipe *r, struct settings *s)
 static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
 {
     recipe_take_cluster(r, s);
-    if (c->kind == PLAN_AUTO) place_searched(r, s);
-    c->memory = recipe_memory(r, s);
-    judge_memory(r, c);
-    if (c->reason) return;
+    if (!choose_recompute(r, s, c)) {
+        c->reason = why_not(r, c);
+        return;
+    }
+    if (c->kind == PLAN_AUTO) schedule_choose(s, &r->dims, c->can);
+    if (c->kind == PLAN_AUTO) c->memory = recipe_memory(r, s);
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);
     struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s), NULL};
@@ -139,8 +172,9 @@ static void print_one(const struct candidate *c)
     char mfu[16] = "-"; /* what cannot be is not shown (report.c says why) */
     if (c->time.mfu > 0 && c->time.mfu <= 1)
         snprintf(mfu, sizeof mfu, "%.1f %%", 100 * c->time.mfu);
-    printf("%5d %11.4g %7.1f %% %7.1f %% %9s %10.2f\n", c->micro_batches, 1e3 * c->time.step,
-           100 * c->time.bubble, 100 * c->time.exposed, mfu, (double)c->memory.total / 0x1p30);
+    printf("%-9s  %5d %11.4g %7.1f %% %7.1f %% %9s %10.2f\n", layout_recompute_name(c->recompute),
+           c->micro_batches, 1e3 * c->time.step, 100 * c->time.bubble, 100 * c->time.exposed, mfu,
+           (double)c->memory.total / 0x1p30);
 }
 
 /* The best first; then those that are not possible, each with its reason. */
@@ -148,8 +182,8 @@ static void print_all(const struct candidates *all)
 {
     const struct candidate *c = all->at;
     int shown = 0, n = c ? all->n : 0;
-    printf("\n%20s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x ep x tp", "schedule", "M",
-           "step, ms", "bubble", "exposed", "MFU", "GiB a rank");
+    printf("\n%20s  %-10s %-9s  %5s %11s %9s %9s %9s %10s\n", "dp x pp x ep x tp", "schedule",
+           "recompute", "M", "step, ms", "bubble", "exposed", "MFU", "GiB a rank");
     while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
     if (shown == 0) printf("nothing fits\n");
     for (int i = 0; i < n; i++) {
@@ -159,32 +193,58 @@ static void print_all(const struct candidates *all)
     }
 }
 
-/* The last one tried, a searched plan, is dropped unless it is faster than every named one of its
- * mesh. */
-static void keep_if_faster(struct candidates *all, int first)
+static struct candidate *one_more(struct candidates *all)
 {
-    const struct candidate *found = &all->at[all->n - 1];
-    bool faster = !found->reason;
-    for (int i = first; i < all->n - 1; i++)
-        if (!all->at[i].reason && all->at[i].time.step <= 1.001 * found->time.step) faster = false;
-    if (faster) return;
+    all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
+    SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
+    working_did(1);
+    return &all->at[all->n++];
+}
+
+static void try_schedules(const struct recipe *r, int ranks, struct layout l,
+                          struct candidates *all)
+{
+    for (int k = 0; k < PLAN_AUTO; k++) {
+        l.kind = (enum plan_kind)k;
+        if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) try(r, ranks, l, one_more(all));
+    }
+}
+
+/* The fastest of candidates [first, end); INFINITY: none of them can be. */
+static double fastest(const struct candidates *all, int first, int end)
+{
+    double step = INFINITY;
+    for (int i = first; i < end; i++)
+        if (!all->at[i].reason && all->at[i].time.step < step) step = all->at[i].time.step;
+    return step;
+}
+
+/* auto for the mesh of a candidate; kept where it is faster than `named`, the named ones of it. */
+static void try_auto(const struct recipe *r, int ranks, struct candidates *all, int of,
+                     double named)
+{
+    const struct candidate *c = &all->at[of];
+    const struct layout l = {.pp = c->pp, .tp = c->tp, .ep = c->ep, .kind = PLAN_AUTO};
+    struct candidate *found = one_more(all);
+    try(r, ranks, l, found);
+    if (!found->reason && named > 1.001 * found->time.step) return;
     free(found->reason);
     all->n--;
 }
 
-/* auto comes last in the table: it is shown where it beats the others. */
-static void try_schedules(const struct recipe *r, int ranks, struct layout l,
-                          struct candidates *all)
+/* A search takes a tenth of a second and more, so it is made for meshes that come into question: of
+ * which a named schedule fits, and takes at most twice the shortest step of all. */
+static void try_searched(const struct recipe *r, int ranks, struct candidates *all)
 {
-    int first = all->n;
-    for (int k = 0; k < PLAN_KINDS; k++) {
-        l.kind = (enum plan_kind)k;
-        if ((l.pp == 1) != (l.kind == PLAN_SERIAL)) continue;
-        all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
-        SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
-        try(r, ranks, l, &all->at[all->n++]);
-        working_did(1);
-        if (l.kind == PLAN_AUTO) keep_if_faster(all, first);
+    int n = all->n;
+    double most = fmin(2 * fastest(all, 0, n), DBL_MAX); /* none of it where nothing fits */
+    for (int first = 0, end; first < n; first = end) {
+        const struct candidate c = all->at[first];
+        for (end = first + 1; end < n && all->at[end].pp == c.pp && all->at[end].ep == c.ep &&
+                              all->at[end].tp == c.tp;)
+            end++;
+        double named = fastest(all, first, end);
+        if (c.pp > 1 && named <= most) try_auto(r, ranks, all, first, named);
     }
 }
 
@@ -207,6 +267,7 @@ void propose(const struct recipe *r, int ranks)
         for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
             if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
                 try_experts(r, ranks, l, &all);
+    try_searched(r, ranks, &all);
     working_end();
     log_set(LOG_INFO, 0);
     if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);

@@ -12,6 +12,21 @@
     (7168.0 * 1536 + 1536.0 * 128 * 192 + 7168.0 * 576 + 512.0 * 128 * 256 + 128.0 * 128 * 7168)
 #define V3_EXPERT (3.0 * 7168 * 2048)
 
+/* A dense layer of Q columns of q, k and v, A of attention's output, and an FFN of F: what it keeps
+ * of a row, and what of that is computed again (model/acts.h, layer_matrices_again;
+ * tests/unit/planner/test_scaling.c holds it to them). */
+#define DENSE_KEPT(C, Q, A, F) (4 * (C) + (Q) + (A) + 3 * (F))
+#define DENSE_AGAIN(C, Q, A, F)                                         \
+    {                                                                   \
+        .matrices = {[RECOMPUTE_PRODUCTS] = (C) * ((Q) + 2.0 * (F)),    \
+                     [RECOMPUTE_FULL] = (C) * ((Q) + (A) + 2.0 * (F))}, \
+        .acts = {                                                       \
+            [RECOMPUTE_SELECTIVE] = 2 * (C) + (F),                      \
+            [RECOMPUTE_PRODUCTS] = 2 * (C) + (Q) + 3 * (F),             \
+            [RECOMPUTE_FULL] = DENSE_KEPT(C, Q, A, F) - (C)             \
+        }                                                               \
+    }
+
 /* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the
  * same context, with 8 M; DeepSeek-V3 (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent
  * attention is 187 M weights a layer. It sends rows to experts in fp8, to four nodes at most. Duet
@@ -27,7 +42,8 @@ const struct scaled_model SCALED[SCALED_MODELS] = {
                .attention = 4.0 * 4096 * 4096,
                .key = 2.0 * (4096 + 4096),
                .ffn = 3.0 * 4096 * 11008,
-               .kept = 4 * 4096 + 3 * 4096 + 4096 + 3 * 11008,
+               .kept = DENSE_KEPT(4096, 3 * 4096, 4096, 11008),
+               .again = DENSE_AGAIN(4096, 3 * 4096, 4096, 11008),
                .precision = PRECISION_BF16},
      .model = "{layers: 32, hidden: 4096, heads: 32, ffn: 11008, max_context: 4096}",
      .context = 4096,
@@ -40,7 +56,8 @@ const struct scaled_model SCALED[SCALED_MODELS] = {
                .attention = 5120.0 * (5120 + 2 * 1024) + 5120.0 * 5120,
                .key = 2.0 * (5120 + 5120),
                .ffn = 3.0 * 5120 * 27648,
-               .kept = 4 * 5120 + 7168 + 5120 + 3 * 27648,
+               .kept = DENSE_KEPT(5120, 7168, 5120, 27648),
+               .again = DENSE_AGAIN(5120, 7168, 5120, 27648),
                .precision = PRECISION_BF16},
      .model = "{layers: 64, hidden: 5120, heads: 40, kv_heads: 8, ffn: 27648, max_context: 4096}",
      .context = 4096,
@@ -121,7 +138,27 @@ static void predict_long(struct prediction *out, const struct scaling_search *s,
                (out->step * cluster_peak(s->c, m->shape.precision) * l->dp * l->pp * l->tp);
 }
 
-/* Cheap tests first: a table considers very many meshes. */
+/* The layout as it is, recomputation included. Cheap tests first: a table considers very many.
+ * true: it does not fit, but is faster than the best, so that it is worth while to compute more
+ * again. */
+static bool consider_one(struct scaled *best, const struct scaling_search *s,
+                         const struct layout *l)
+{
+    const struct scaled_model *m = s->m;
+    double least = 0.99 * scaling_memory(&m->shape, l, 1), bytes = least;
+    struct prediction t;
+    if (s->memory > 0 && least > s->memory) return true;
+    predict_long(&t, s, l);
+    if (best->fits && t.rows_per_second <= best->time.rows_per_second) return false;
+    if (s->memory > 0) /* last, since placing takes longest */
+        bytes = m->model ? scaling_placed(m, l)
+                         : scaling_memory(&m->shape, l, remember_slots(s->known, l));
+    if (s->memory > 0 && bytes > s->memory) return true;
+    *best = (struct scaled){.fits = true, .layout = *l, .time = t, .bytes = bytes};
+    return false;
+}
+
+/* What a schedule cannot do is sorted out before that. */
 static void consider(struct scaled *best, const struct scaling_search *s, struct layout l)
 {
     const struct scaled_model *m = s->m;
@@ -134,16 +171,10 @@ static void consider(struct scaled *best, const struct scaling_search *s, struct
         return;
     if (plan_chunks(plan_kind_place(l.kind), l.pp) > m->shape.layers) return;
     working_did(0);
-    double least = 0.99 * scaling_memory(&m->shape, &l, 1), bytes = least;
-    struct prediction t;
-    if (s->memory > 0 && least > s->memory) return;
-    predict_long(&t, s, &l);
-    if (best->fits && t.rows_per_second <= best->time.rows_per_second) return;
-    if (s->memory > 0) /* last, since placing takes longest */
-        bytes = m->model ? scaling_placed(m, &l)
-                         : scaling_memory(&m->shape, &l, remember_slots(s->known, &l));
-    if (s->memory > 0 && bytes > s->memory) return;
-    *best = (struct scaled){.fits = true, .layout = l, .time = t, .bytes = bytes};
+    for (int r = (int)m->recompute; r < RECOMPUTE_NEVER; r++) {
+        l.recompute = (enum recompute)r;
+        if (!consider_one(best, s, &l)) return;
+    }
 }
 
 /* ep in powers of two up to 64, as in DeepSeek-V3. */
@@ -162,11 +193,8 @@ static void each_split(struct scaled *best, const struct scaling_search *s, stru
 static struct scaled search(const struct scaling_search *s, int devices)
 {
     struct scaled best = {0};
-    struct layout l = {.rows = s->m->context,
-                       .room = s->m->context,
-                       .context = s->m->context,
-                       .sharded = true,
-                       .recompute = s->m->recompute};
+    struct layout l = {
+        .rows = s->m->context, .room = s->m->context, .context = s->m->context, .sharded = true};
     for (l.tp = 1; l.tp <= s->c->top.devices && l.tp <= 8; l.tp *= 2)
         for (l.pp = 1; (long)l.pp * l.tp <= devices && l.pp <= 32; l.pp *= 2) {
             if (devices % (l.pp * l.tp) != 0) continue;
@@ -222,9 +250,10 @@ static void print_row(const struct scaled *s, int devices, double alone)
         return;
     }
     snprintf(mesh, sizeof mesh, "%d x %d x %d x %d", l->dp, l->pp, l->ep, l->tp);
-    printf("%8d  %-20s %-10s %6d %9.3g %10.3g %7.1f %% %7.1f %% %7.1f %% %6.1f %% %6.0f  %s\n",
-           devices, mesh, plan_kind_name(l->kind), l->micro_batches, s->time.step,
-           s->time.rows_per_second, 100 * s->time.mfu, 100 * s->time.bubble, 100 * s->time.exposed,
+    printf("%8d  %-20s %-10s %-9s %6d %9.3g %10.3g %7.1f %% %7.1f %% %7.1f %% %6.1f %% %6.0f  %s\n",
+           devices, mesh, plan_kind_name(l->kind), layout_recompute_name(l->recompute),
+           l->micro_batches, s->time.step, s->time.rows_per_second, 100 * s->time.mfu,
+           100 * s->time.bubble, 100 * s->time.exposed,
            100 * s->time.rows_per_second / devices / alone, s->bytes / 0x1p30,
            scaling_limit_name(s->limit));
 }
@@ -242,11 +271,12 @@ void scaling_print(const struct cluster *c)
         const struct scaled_model *m = &SCALED[i];
         struct remember known = {.shape = NULL};
         double alone = 0;
-        printf("\n%s, %.0f B weights, %d sequences of %.0f per step\n%8s  %-20s %-10s %6s %9s %10s "
+        printf("\n%s, %.0f B weights, %d sequences of %.0f per step\n%8s  %-20s %-10s %-9s %6s %9s "
+               "%10s "
                "%9s %9s %9s %8s %6s  %s\n",
                m->shape.name, shape_weights(&m->shape) * 1e-9, m->batch, m->context, "devices",
-               "mesh", "schedule", "M", "step, s", "tokens/s", "MFU", "bubble", "exposed", "to one",
-               "GiB", "limit");
+               "mesh", "schedule", "recompute", "M", "step, s", "tokens/s", "MFU", "bubble",
+               "exposed", "to one", "GiB", "limit");
         for (int n = LEAST; n <= MOST; n *= 2) {
             struct scaled s = scaling_best(m, c, &known, n);
             if (s.fits && alone <= 0) alone = s.time.rows_per_second / n;

@@ -11,9 +11,9 @@ struct scaled_model {
     struct shape shape;
     const char *model; /* the model section of a recipe that trains it, or one of its sizes; NULL:
                           none, its memory is that of the formulas */
-    enum recompute recompute;
-    double context; /* rows of a sequence, which is a micro-batch */
-    int batch;      /* sequences of a step */
+    enum recompute recompute; /* the least that is tried */
+    double context;           /* rows of a sequence, which is a micro-batch */
+    int batch;                /* sequences of a step */
 };
 enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];
@@ -52,10 +52,11 @@ struct scaled {
     double bytes; /* of the heaviest rank: scaling_placed, or scaling_memory */
     enum scaling_limit limit;
 };
-/* Searches all meshes (dp, pp, tp within a node, ep) and schedules. limit: what would gain most if
- * it were lifted: memory without end, or four times the batch, where that gains 5 % at least; else
- * the larger of bubble and exposed communication where it is 5 % at least; else computing itself.
- * known: of this model and cluster alone, however often they are searched. */
+/* Searches all meshes (dp, pp, tp within a node, ep), schedules, and what is computed again: of
+ * each the least that fits. limit: what would gain most if it were lifted: memory without end, or
+ * four times the batch, where that gains 5 % at least; else the larger of bubble and exposed
+ * communication where it is 5 % at least; else computing itself. known: of this model and cluster
+ * alone, however often they are searched. */
 struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c,
                            struct remember *known, int devices);
 

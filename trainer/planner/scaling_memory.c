@@ -73,9 +73,6 @@ double scaling_memory(const struct shape *s, const struct layout *l, int slots)
 /* A recipe in text, so that its checks are those of a user's. */
 bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l)
 {
-#define NAME(id, name) [id] = name,
-    static const char *const recompute[] = {RECOMPUTE_CHOICES(NAME)};
-#undef NAME
     char text[1024];
     struct problems p = {0};
     int n = snprintf(text, sizeof text,
@@ -84,7 +81,7 @@ bool scaling_settings(struct settings *s, const struct scaled_model *m, const st
                      "data: {task: arithmetic, micro_batch_tokens: %.0f}\n"
                      "phases: [{kind: sft, steps: 1, batch: %d}]\n",
                      plan_kind_name(l->kind), m->model, l->dp, l->pp, l->ep, l->tp,
-                     recompute[l->recompute], l->room, m->batch);
+                     layout_recompute_name(l->recompute), l->room, m->batch);
     settings_defaults(s);
     bool can = settings_parse(s, text, (size_t)n, m->shape.name, &p) &&
                settings_check(s, l->dp * l->pp * l->tp, &p);

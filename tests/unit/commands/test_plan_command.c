@@ -139,6 +139,51 @@ START_TEST(proposals)
 }
 END_TEST
 
+static void write_text(const char *path, const char *format, const char *word)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f, format, word);
+    fclose(f);
+}
+
+/* Where nothing fits without, the least of what may be computed again that fits is proposed,
+ * whatever the recipe says; what --set asks for stays. */
+START_TEST(recompute_is_searched)
+{
+    static const struct {
+        const char *gib, *more, *expected, *never;
+    } row[] = {
+        {"64", "", "   serial     none ", "no: memory"},
+        {"0.35", "", "   serial     products ", "   serial     none "},
+        {"0.35", " --set mesh.recompute=selective", "no: memory: needs", "   serial     products "},
+        {"0.35", " --set mesh.recompute=full", "   serial     full ", "   serial     products "},
+    };
+    char folder[] = "/tmp/duet-plan-XXXXXX", model[64], machine[64], line[256];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(model, sizeof model, "%s/recipe.yaml", folder);
+    snprintf(machine, sizeof machine, "%s/machine.yaml", folder);
+    write_text(model,
+               "model: {layers: 16, hidden: 128, heads: 4, max_context: 8192}\nprecision: bf16\n"
+               "mesh: {recompute: %s}\ndata: {task: arithmetic, micro_batch_tokens: 8192}\n"
+               "phases: [{kind: sft, steps: 1, batch: 64}]\n",
+               "full");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        write_text(machine,
+                   "devices: 2\nmemory_gib: %s\nmemory_gbs: 100\ncompute: {bf16: 1}\n"
+                   "inside: {gbs: 3}\n",
+                   row[i].gib);
+        snprintf(line, sizeof line, "%s --cluster %s --vocabulary 512 --propose%s", model, machine,
+                 row[i].more);
+        expect(line, EXIT_DONE, row[i].expected);
+        ck_assert_msg(!strstr(said, row[i].never), "row %zu: %s", i, said);
+    }
+    unlink(model);
+    unlink(machine);
+    rmdir(folder);
+}
+END_TEST
+
 /* Pipelines that share experts are among the meshes. */
 START_TEST(experts)
 {
@@ -265,19 +310,20 @@ START_TEST(refused)
 }
 END_TEST
 
-#define TESTS(X)      \
-    X(text)           \
-    X(json)           \
-    X(pictures)       \
-    X(given_costs)    \
-    X(refused_costs)  \
-    X(recipe)         \
-    X(proposals)      \
-    X(experts)        \
-    X(hosts)          \
-    X(searched)       \
-    X(measured)       \
-    X(refused_recipe) \
+#define TESTS(X)             \
+    X(text)                  \
+    X(json)                  \
+    X(pictures)              \
+    X(given_costs)           \
+    X(refused_costs)         \
+    X(recipe)                \
+    X(proposals)             \
+    X(recompute_is_searched) \
+    X(experts)               \
+    X(hosts)                 \
+    X(searched)              \
+    X(measured)              \
+    X(refused_recipe)        \
     X(refused)
 
 UNIT_MAIN("plan command", .timeout_s = 60)

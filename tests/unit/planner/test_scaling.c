@@ -96,6 +96,55 @@ START_TEST(formulas)
 }
 END_TEST
 
-#define TESTS(X) X(formulas, .to = sizeof WISH / sizeof *WISH)
+/* What the dense models of the table say of a layer is what the trainer's tables of activations
+ * say. */
+START_TEST(dense_models_are_the_trainers)
+{
+    for (int i = 0; i < SCALED_V3; i++) {
+        const struct shape *is = &SCALED[i].shape;
+        const struct layout one = {.dp = 1, .pp = 1, .tp = 1, .ep = 1, .room = 4096};
+        struct settings s;
+        ck_assert(scaling_settings(&s, &SCALED[i], &one));
+        struct dims d = settings_dims(&s, (int)is->V);
+        const struct shape want = shape_of_dims(&d);
+        ck_assert_double_eq(is->kept, want.kept);
+        for (int r = 0; r < RECOMPUTE_NEVER; r++) {
+            ck_assert_double_eq(is->again.acts[r], want.again.acts[r]);
+            ck_assert_double_eq(is->again.matrices[r], want.again.matrices[r]);
+        }
+        settings_free(&s);
+    }
+}
+END_TEST
+
+/* 32 B on 16 devices, where nothing fits without: then with the least that does; and where all
+ * memory is there, without. */
+START_TEST(recompute_is_searched)
+{
+    struct cluster c;
+    struct problems p = {0};
+    cluster_defaults(&c);
+    ck_assert(cluster_load(&c, "launch/clusters/h800-2048.yaml", &p));
+    struct remember known = {.shape = NULL}, again = {.shape = NULL};
+    const struct scaled with = scaling_best(&SCALED[1], &c, &known, 16);
+    ck_assert(with.fits && with.layout.recompute != RECOMPUTE_NONE);
+    struct layout less = with.layout;
+    less.recompute = (enum recompute)((int)less.recompute - 1);
+    ck_assert_double_gt(scaling_placed(&SCALED[1], &less), c.top.memory_gib * 0x1p30);
+    ck_assert_double_le(with.bytes, c.top.memory_gib * 0x1p30);
+    c.top.memory_gib *= 8;
+    const struct scaled without = scaling_best(&SCALED[1], &c, &again, 16);
+    ck_assert(without.fits && without.layout.recompute == RECOMPUTE_NONE);
+    ck_assert_double_gt(without.time.rows_per_second, with.time.rows_per_second);
+    remember_free(&known);
+    remember_free(&again);
+    cluster_free(&c);
+}
+END_TEST
+
+#define TESTS(X)                                  \
+    X(formulas, .to = sizeof WISH / sizeof *WISH) \
+    X(dense_models_are_the_trainers)              \
+    X(recompute_is_searched)
 
 UNIT_MAIN("scaling", .timeout_s = 60)
