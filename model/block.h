@@ -84,6 +84,7 @@ struct head {
 struct load {
     uint64_t *chosen;
     struct exact_sum *balance;
+    int rounds; /* the host's: chunk_rounds */
 };
 
 struct router;

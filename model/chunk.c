@@ -192,8 +192,14 @@ void chunk_load(const struct chunk *c, uint64_t *chosen, struct exact_sum *balan
     c->device->copy_out(balance, c->load.balance, sizeof *balance);
 }
 
+int chunk_rounds(const struct chunk *c)
+{
+    return c->load.rounds;
+}
+
 void chunk_load_clear(struct chunk *c)
 {
+    c->load.rounds = 0;
     if (!c->load.balance) return;
     device_fill(c->device, c->load.chosen, 0, load_bytes(c));
     device_fill(c->device, c->load.balance, 0, sizeof *c->load.balance);

@@ -79,11 +79,19 @@ static void count_expert(const struct chunk *c, const struct moe_acts *k, const 
     bounds[i + 1] = at;
 }
 
+static void note_rounds(struct chunk *c, int rounds)
+{
+    if (rounds > c->load.rounds) c->load.rounds = rounds;
+}
+
 /* Every member counts for all of them, so that all go the same number of rounds without asking. */
 void dispatch_counted(struct pass *p, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
-    if (!c->parallel.ep) return;
+    if (!c->parallel.ep) {
+        note_rounds(p->chunk, 1);
+        return;
+    }
     struct exchange_buffers *w = buffers_of(p);
     int held = dims_held(&c->d);
     c->device->copy_out(w->counted, w->count, (size_t)(c->ep * c->d.E) * sizeof(int));
@@ -94,6 +102,7 @@ void dispatch_counted(struct pass *p, struct moe_acts *k)
         int n = round_count(bounds_of(c, k, m), held, c->room);
         if (n > *k->rounds) *k->rounds = n;
     }
+    note_rounds(p->chunk, *k->rounds);
 }
 
 /* --- the rows of a round --- */

@@ -53,4 +53,9 @@ struct row_range round_rows(const int *first, int held, struct row_room room, in
 /* Its number of rounds, at least one. */
 int round_count(const int *first, int held, struct row_room room);
 
+/* The most that a pass of the chunk needed for a layer since chunk_load_clear: 1 while all rows fit
+ * the first; 0 when no pass met experts. Local. */
+struct chunk;
+int chunk_rounds(const struct chunk *c);
+
 #endif

@@ -2,11 +2,12 @@
 # test_moe.sh DUET: layers with experts. From the same weights, read by every mesh, meshes that
 # share experts (ep) or not give the same first answers, bit for bit, and learn on-policy (P2: the
 # ratio is exactly 1); a run resumes exactly, also with another ep; experts that cannot be shared
-# evenly are rejected.
+# evenly are rejected; those with little room go in rounds, which the metrics say.
 . "${BASH_SOURCE%/*}/common.sh"
 moe=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
 base "${moe[@]}"
 check "base: experts had work in every step" equal "$(values base/metrics.jsonl moe/load_max | grep -c '^[1-4]')" 60
+check "base: in one round" equal "$(values base/metrics.jsonl moe/rounds | sort | uniq -c | xargs)" "60 1"
 moe+=(--set phases.0.kl=0.01) # so that every answer is learned from, whatever this machine's kernels make of its reward
 for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
     read -r dp pp ep <<<"${mesh//x/ }"
@@ -18,6 +19,16 @@ for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
     grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
     check "$mesh: the first answers are those of 1x1x1, bit for bit" cmp 1x1x1.first "$mesh.first"
 done
+
+# rounds: with room for the 256 rows of a unit about 870 of a rank are worked off in several
+crowd=("${moe[@]}" --set phases.0.prompts=16 --set mesh.dp=4 --set mesh.ep=4)
+for room in 0 0.01; do
+    train 4 "room-$room" "${crowd[@]}" --set "mesh.expert_room=$room"
+    check "room $room: exit 0" equal "$code" 0
+done
+check "room for all: one round" equal "$(values room-0/metrics.jsonl moe/rounds | sort -u)" 1
+check "little room: several rounds at every step" equal "$(values room-0.01/metrics.jsonl moe/rounds | grep -c '^[2-9]')" 3
+check "in rounds the same bits" cmp room-0/samples.jsonl room-0.01/samples.jsonl
 
 # one run of four steps with ep 2; from its second step on again, as it was and with every expert on
 # every rank

@@ -109,6 +109,19 @@ static int rounds(const struct tiny_model *m, int slot)
     return most;
 }
 
+/* What chunks say of it, from here on counting anew. */
+static int told(const struct tiny_model *m)
+{
+    int most = 0;
+    for (int c = 0; c < STAGES; c++) {
+        int n = chunk_rounds(m->chunk[c]);
+        if (n > most) most = n;
+        chunk_load_clear(m->chunk[c]);
+        ck_all(chunk_rounds(m->chunk[c]) == 0, "rounds after they were cleared");
+    }
+    return most;
+}
+
 START_TEST(rounds_give_the_bits_of_one)
 {
     for (int i = 0; i < 2 * TINY_TABLES; i++) {
@@ -127,6 +140,9 @@ START_TEST(rounds_give_the_bits_of_one)
             for (int k = ROUNDS; k < MODELS; k++) same_gradients(&t, k, ops->name);
             ck_all(rounds(&t.m[WHOLE], 0) == 1, "rounds although there is room");
             ck_all(rounds(&t.m[ROUNDS], 0) > (blind ? 2 : 1), "%d rounds", rounds(&t.m[ROUNDS], 0));
+            for (int k = 0; k < MODELS; k++)
+                ck_all(told(&t.m[k]) == (k == ONE ? 1 : rounds(&t.m[k], 0)), "%d rounds told",
+                       told(&t.m[k]));
         }
         models_free(&t);
     }

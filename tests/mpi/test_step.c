@@ -122,10 +122,11 @@ static void close_to(const struct outcome *a, const struct outcome *b, const str
 static void has_routed(const struct step_stats *s, const struct dims *d, const char *name)
 {
     double most = d->E > 0 ? (double)d->E / d->K : 0;
-    bool ok = d->E == 0 ? s->load_max == 0 && s->balance == 0
+    bool ok = d->E == 0 ? s->load_max == 0 && s->balance == 0 && s->rounds == 0
                         : s->load_max >= 1 && s->load_max <= most && s->balance > 0.5 &&
-                              s->balance < d->E;
-    ck_all(ok, "%s: load_max %g of at most %g, balance %g", name, s->load_max, most, s->balance);
+                              s->balance < d->E && s->rounds == 1;
+    ck_all(ok, "%s: load_max %g of at most %g, balance %g, %g rounds", name, s->load_max, most,
+           s->balance, s->rounds);
 }
 
 /* Something has happened at all, or equality says nothing. */

@@ -16,6 +16,7 @@ struct learned learned_nothing(void)
                             .lr = NAN,
                             .imbalance = NAN,
                             .load_max = NAN,
+                            .rounds = NAN,
                             .first_deviation = NAN,
                             .later_deviation = NAN};
 }
@@ -51,6 +52,7 @@ void learned_add(struct learned *l, const struct step_stats *u)
     }
     largest(&l->imbalance, u->imbalance);
     largest(&l->load_max, u->load_max);
+    largest(&l->rounds, u->rounds);
     largest(l->updates == 0 ? &l->first_deviation : &l->later_deviation, u->max_deviation);
     l->tokens += u->tokens;
     l->rows += u->rows;

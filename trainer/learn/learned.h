@@ -14,8 +14,8 @@ struct learned {
     double entropy, clip_fraction, kl;        /* means over their tokens */
     double balance;                           /* mean over their rows */
     double bubble_fraction, exposed_fraction; /* means over their seconds */
-    double grad_norm, lr;       /* of updates that were made: the mean; the last one's */
-    double imbalance, load_max; /* the largest */
+    double grad_norm, lr;               /* of updates that were made: the mean; the last one's */
+    double imbalance, load_max, rounds; /* the largest */
     double first_deviation, later_deviation; /* of the first; the largest of the others */
 };
 struct learned learned_nothing(void);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/coll.h"
+#include "model/rounds.h"
 #include "trainer/stage/trace.h"
 
 /* --- placing --- */
@@ -159,21 +160,33 @@ static void run_reference(struct learner *l, int micro_batches)
     for (int k = 0; k < s->n_local; k++) chunk_use_weights(s->local[k].model, s->local[k].weights);
 }
 
+/* The most that a pass of this step needed on this rank. */
+static int rounds_here(const struct stage *s)
+{
+    int most = 0;
+    for (int k = 0; k < s->n_local; k++) {
+        int n = chunk_rounds(s->local[k].model);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 /* All ranks of tp form the same sums: only the first contributes its own. */
 static void collect_loss(struct learner *l, struct step_stats *s)
 {
     struct loss *loss = &l->loss;
     if (l->stage->mesh->t > 0) memset(loss->sum, 0, sizeof loss->sum); /* the first of tp says it */
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
-    MPI_OK(
-        MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
+    float most[2] = {loss->max_deviation, (float)rounds_here(l->stage)};
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, most, 2, MPI_FLOAT, MPI_MAX, l->world->comm));
     double tokens = exact_value(&loss->sum[SUM_TOKENS]), per = tokens > 0 ? 1 / tokens : NAN;
     s->tokens = (long)tokens;
     s->loss = tokens > 0 ? exact_value(&loss->sum[SUM_LOSS]) : NAN;
     s->entropy = exact_value(&loss->sum[SUM_ENTROPY]) * per;
     s->clip_fraction = exact_value(&loss->sum[SUM_CLIPPED]) * per;
     s->k3 = exact_value(&loss->sum[SUM_K3]) * per;
-    s->max_deviation = (double)loss->max_deviation;
+    s->max_deviation = (double)most[0];
+    s->rounds = (double)most[1];
 }
 
 /* What the routers of every rank chose, by layer of the model. */

@@ -46,7 +46,8 @@ struct step_stats {
     bool skipped;     /* the gradient was not finite: no update */
     double imbalance; /* of micro-batches: the largest cost over the mean (deal.h) */
     double
-        load_max; /* the largest share of a layer's rows that an expert gets, times E: 1 is even */
+        load_max;  /* the largest share of a layer's rows that an expert gets, times E: 1 is even */
+    double rounds; /* in which a layer's rows went to experts: the most; 0 without experts */
     double balance; /* load-balance loss, mean over rows and layers: 1 is even */
     double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
     double seconds, reduce_seconds;

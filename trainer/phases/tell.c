@@ -24,6 +24,7 @@ void step_tell(struct run *r, const struct learned *l, double seconds)
     if (r->stage.dims.E > 0) {
         metrics_put(m, "moe/load_max", l->load_max);
         metrics_put(m, "moe/balance", l->balance);
+        metrics_put(m, "moe/rounds", l->rounds);
     }
     metrics_put(m, "pack/imbalance", l->imbalance);
     metrics_put_clock(m, "time/step", seconds);

@@ -19,6 +19,7 @@ static struct step_stats update(double x, long tokens)
                                .rows = 2 * tokens,
                                .imbalance = 1 + x,
                                .load_max = 3 - x,
+                               .rounds = x + 2,
                                .balance = 1 + x,
                                .bubble_fraction = x / 4,
                                .exposed_fraction = x / 2,
@@ -47,6 +48,7 @@ START_TEST(nothing_is_nan)
                   l.lr,
                   l.imbalance,
                   l.load_max,
+                  l.rounds,
                   l.first_deviation,
                   l.later_deviation};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++)
@@ -63,11 +65,11 @@ START_TEST(one_is_itself)
     double got[] = {l.loss,    l.entropy,         l.clip_fraction,    l.kl,
                     l.balance, l.bubble_fraction, l.exposed_fraction, l.grad_norm,
                     l.lr,      l.imbalance,       l.load_max,         l.first_deviation,
-                    l.seconds};
+                    l.seconds, l.rounds};
     double due[] = {u.loss,    u.entropy,         u.clip_fraction,    u.k3,
                     u.balance, u.bubble_fraction, u.exposed_fraction, u.grad_norm,
                     u.lr,      u.imbalance,       u.load_max,         u.max_deviation,
-                    u.seconds};
+                    u.seconds, u.rounds};
     ck_assert(memcmp(got, due, sizeof got) == 0);
     ck_assert(isnan(l.later_deviation));
     ck_assert_int_eq(l.updates, 1);
@@ -94,6 +96,7 @@ START_TEST(two_by_hand)
     is(l.exposed_fraction, 3.4 / 2, "exposed_fraction");
     is(l.imbalance, 5, "imbalance");
     is(l.load_max, 2, "load_max");
+    is(l.rounds, 6, "rounds");
     is(l.first_deviation, 0.01, "first_deviation");
     is(l.later_deviation, 0.04, "later_deviation");
     is(l.seconds, 5, "seconds");
