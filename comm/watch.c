@@ -17,6 +17,7 @@
 #include "comm/base/floor.h"
 #include "comm/base/log.h"
 #include "comm/base/thread.h"
+#include "comm/idle.h"
 #include "comm/roll_call.h"
 
 static struct {
@@ -112,6 +113,11 @@ void watchdog_start(double seconds)
 void watchdog_feed(void)
 {
     atomic_store(&dog.fed, clock_now());
+}
+
+double watchdog_idle(void)
+{
+    return clock_now() - atomic_load(&dog.fed);
 }
 
 bool watchdog_long(double *said)

@@ -6,6 +6,7 @@
 #include "comm/base/die.h"
 #include "comm/base/memory.h"
 #include "comm/exchange.h"
+#include "comm/watch.h"
 #include "model/block.h"
 
 /* --- placing --- */
@@ -299,7 +300,9 @@ static void pass_end(struct pass *p)
 }
 
 /* Runs sub-steps until one posts an exchange: then the engine may step the other pass of a pair
- * while it travels. */
+ * while it travels. Long rows make a pass of many layers longer than the watchdog waits: it is fed
+ * by each sub-step that is done, and by the kernels of those that are long themselves
+ * (model/matmul.c, model/cpu/attention.c); never while something is waited for. */
 bool pass_step(struct pass *p)
 {
     int units = p->chunk->units;
@@ -309,6 +312,7 @@ bool pass_step(struct pass *p)
     struct step s;
     while (p->open == EXCHANGE_NONE && (s = step_at(p, u, p->sub)).run) {
         s.run(p, s.unit);
+        watchdog_feed();
         p->sub++;
     }
     if (p->open != EXCHANGE_NONE) return false;

@@ -393,6 +393,14 @@ int matmul_block(const struct matmul_shape *s, enum matmul_direction d, int left
     return p->block[0].rows;
 }
 
+/* A product of many blocks takes minutes where rows are long: each block that is not short in
+ * itself feeds the watchdog. */
+static void block_done(const struct matmul_shape *s, int rows)
+{
+    const double long_one = 5e8; /* multiply-adds: some ten milliseconds */
+    if ((double)rows * s->N * s->K >= long_one) watchdog_feed();
+}
+
 void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d, const void *x,
                 const void *packed, int R)
 {
@@ -401,6 +409,7 @@ void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d,
     while (b < p->blocks && p->block[b].rows != R) b++;
     INVARIANT(b < p->blocks, "no block of %d rows for %d x %d", R, s->N, s->K);
     kernel_run(y, &p->block[b], x, packed);
+    block_done(s, R);
 }
 
 int matmul_gradient_rows(const struct matmul_shape *s)
@@ -411,6 +420,7 @@ int matmul_gradient_rows(const struct matmul_shape *s)
 void matmul_gradient(float *dw, const struct matmul_shape *s, const void *dy, const void *x)
 {
     kernel_run(dw, &s->gradient, dy, x);
+    block_done(s, s->gradient.rows);
 }
 
 /* --- the rate --- */

@@ -84,8 +84,8 @@ static void attend(struct attended *a, real *out, float *lse, const struct dims 
     }
 }
 
-/* Keys and values of a kv head are widened once and used by all query heads of
- * its group. */
+/* Keys and values of a kv head are widened once and used by all query heads of its group. A long
+ * sequence takes minutes: its blocks of queries feed the watchdog. */
 static void sequence_forward(real *out, float *lse, const real *qkv, int n, const struct dims *d,
                              float *scratch)
 {
@@ -109,6 +109,7 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
                 (a.q, qkv + t * step + head * d->D, step, a.M, d->D, scale);
                 attend(&a, out + (t * (size_t)d->Hq + (size_t)head) * (size_t)d->D,
                        lse + t * (size_t)d->Hq + head, d);
+                if (n >= LONG_SEQUENCE) watchdog_feed();
             }
     }
 }

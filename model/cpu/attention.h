@@ -9,13 +9,16 @@
 #ifndef DUET_MODEL_CPU_ATTENTION_H
 #define DUET_MODEL_CPU_ATTENTION_H
 
+#include "comm/watch.h"
 #include "model/cpu/vec.h"
 #include <math.h>
 
 enum {
     QUERIES = 128, /* query rows handled together */
     KEYS = 64,     /* keys of a run */
-    STRIP = 16     /* rows, and keys, of a strip on the diagonal */
+    STRIP = 16,    /* rows, and keys, of a strip on the diagonal */
+    /* from here on a block takes so long that feeding the watchdog after it costs nothing */
+    LONG_SEQUENCE = 1024
 };
 
 static inline int round_up(int n, int to)

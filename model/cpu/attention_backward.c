@@ -175,6 +175,7 @@ static void sequence_backward(const struct query_run *s, int n, float *scratch)
             for (b.first = 0; b.first < n; b.first += QUERIES) {
                 b.M = n - b.first < QUERIES ? n - b.first : QUERIES;
                 query_block(&b, s, &h, head);
+                if (n >= LONG_SEQUENCE) watchdog_feed();
             }
         head_write(s, &h, kv);
     }
