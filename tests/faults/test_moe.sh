@@ -20,8 +20,8 @@ for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
     check "$mesh: the first answers are those of 1x1x1, bit for bit" cmp 1x1x1.first "$mesh.first"
 done
 
-# rounds: with room for the 256 rows of a unit about 870 of a rank are worked off in several
-crowd=("${moe[@]}" --set phases.0.prompts=16 --set mesh.dp=4 --set mesh.ep=4)
+# rounds: with room for the 256 rows of a unit some 900 of a rank are worked off in several
+crowd=("${moe[@]}" --set phases.0.prompts=64 --set mesh.dp=4 --set mesh.ep=4)
 for room in 0 0.01; do
     train 4 "room-$room" "${crowd[@]}" --set "mesh.expert_room=$room"
     check "room $room: exit 0" equal "$code" 0
