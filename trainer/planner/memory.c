@@ -43,7 +43,7 @@ struct stage_job memory_stage(const struct memory_job *job, const struct mesh *m
                               .max_mb = max_mb};
 }
 
-/* Of the members of a group; NULL: all on one. */
+/* A group, member by member; NULL: all on one. */
 static int *hosts_of(const int *host, const struct mesh *m, enum mesh_axis axis)
 {
     const struct mesh_at at = {m->d, m->p, m->t};

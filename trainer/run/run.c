@@ -81,7 +81,7 @@ static void size_text(struct run *r, struct problems *p)
             r->settings.model.max_context, bytes >> 20, bytes / context);
 }
 
-/* Of every rank of this site: what a rank keeps for sums follows from who is on which host. */
+/* What a rank keeps for sums follows from who is on which host. Every rank of this site. */
 static int *hosts_here(const struct world *w)
 {
     int *host = memory_take((size_t)w->size, sizeof *host, "the hosts of a job");
