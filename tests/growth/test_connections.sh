@@ -3,7 +3,7 @@
 # TCP, eight to a pretended host and each a replica: while it learns, and in `duet eval`. All pairs
 # of a small group, few of a large one, and none twice. Rank 0 is left out: it gets from every rank
 # what that saves, once.
-# shellcheck source=tests/faults/common.sh disable=SC2154
+# shellcheck source=tests/faults/common.sh disable=SC2154,SC2013,SC2317
 . "${BASH_SOURCE%/*}/../faults/common.sh"
 unset "${!DUET_@}"
 export DUET_RANKS_PER_NODE=8
