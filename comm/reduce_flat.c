@@ -80,6 +80,8 @@ static bool flat_move(struct reduce *r, struct reduction *op)
     struct join all = {.term = op->term, .terms = r->form.members, .inner = r->form.inner};
     if (r->form.wire != CODEC_FP32) encode_ahead(r, op);
     bool moved = reduce_move_streams(r, op);
+    bool alone = r->form.members == 1 && op->job.out == op->job.in + op->job.offset[0];
+    if (alone) op->summed = pieces; /* the only term is where the sum belongs */
     for (; op->summed < pieces && reduce_ahead(r, op, r->form.members - 1); op->summed++) {
         size_t at = op->summed * op->piece, n = mine - at < op->piece ? mine - at : op->piece;
         transport_join(r->transport, op->job.out + at, &all, at, n);

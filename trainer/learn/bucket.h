@@ -17,11 +17,12 @@ struct bucket {
     size_t at, n;           /* run of the local's flat arrays */
     size_t *count, *offset; /* (members) slices, relative to `at` */
     size_t mine, mine_n;    /* my slice */
-    float *grad, *master, *m, *v; /* (mine_n), or NULL: enum keep */
-    float *reference;             /* (mine_n) or NULL: the master when the reference was taken */
-    const char *tied;             /* as in struct param: which tie this is; NULL: none */
-    int tie;                      /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
-    bool tied_copy;               /* not counted in the norm, not saved */
+    float *grad;            /* (mine_n) sums; of an only replica they lie in the local's */
+    float *master, *m, *v;  /* (mine_n), or NULL, as grad: enum keep */
+    float *reference;       /* (mine_n) or NULL: the master when the reference was taken */
+    const char *tied;       /* as in struct param: which tie this is; NULL: none */
+    int tie;                /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
+    bool tied_copy;         /* not counted in the norm, not saved */
     float
         *residual; /* what rounding left of what I sent to other hosts; NULL: nothing is rounded */
     size_t

@@ -13,6 +13,16 @@ static bool keeps_training(const struct optimizer *o)
     return o->stage->keep == KEEP_TRAINING;
 }
 
+/* The only replica sums in place: what the passes have added up is its slice. */
+static void place_gradient(struct bucket *b, int members, struct arena *a)
+{
+    float *sum = b->local->grad[0];
+    if (members > 1)
+        b->grad = arena_take_n(a, b->mine_n, sizeof(float));
+    else if (sum) /* the stage is not a measured one */
+        b->grad = sum + b->at + b->mine;
+}
+
 /* ZeRO-1: a rank has master weights and moments of its slice only. */
 static void place_state(struct optimizer *o, struct bucket *b)
 {
@@ -23,7 +33,7 @@ static void place_state(struct optimizer *o, struct bucket *b)
     bucket_cut(b, f->members, f->me);
     if (o->stage->keep == KEEP_WEIGHTS) return;
     arena_kind(a, ARENA_GRADIENTS);
-    if (keeps_training(o)) b->grad = arena_take_n(a, b->mine_n, sizeof(float));
+    if (keeps_training(o)) place_gradient(b, f->members, a);
     arena_kind(a, ARENA_OPTIMIZER);
     float **const state[] = {&b->master, &b->m, &b->v};
     for (int k = 0; k < (keeps_training(o) ? 3 : 1); k++)

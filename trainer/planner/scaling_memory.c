@@ -52,10 +52,12 @@ struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l
     expert *= twice / l->pp / l->ep;
     double sums =
         place == PLACE_MIRROR ? 1 : 2; /* a chunk's gradients, by direction (mesh.directions) */
-    double slice = dense / R + expert / (R / l->ep), held = dense + expert;
+    double slices[] = {dense / R, expert * l->ep / R}, held = dense + expert;
+    double slice = slices[0] + slices[1];
+    double apart = (R > 1 ? slices[0] : 0) + (R > l->ep ? slices[1] : 0); /* else in place */
     double head = l->rows * s->V / l->tp * (real + floats);
     return (struct scaling_bytes){.parameters = held * real,
-                                  .gradients = sums * held * floats + slice * floats,
+                                  .gradients = sums * held * floats + apart * floats,
                                   .optimizer = 3 * slice * floats,
                                   .buffers = scaling_buffers(s, l, R),
                                   .activations =
