@@ -5,6 +5,7 @@
  * that rows do not divide by tp and some ranks have fewer. */
 #include "tests/support/small_answers.h"
 #include "tests/support/small_outcome.h"
+#include "trainer/planner/traffic_step.h"
 
 enum { SEQUENCES = 16, CONTEXT = 32, MICRO_BATCHES = 8 };
 
@@ -94,6 +95,67 @@ START_TEST(shared_experts)
 }
 END_TEST
 
+/* --- bytes --- */
+
+/* A wire that counts. */
+static double sent_bytes;
+
+static void counting_post(void *self, const struct transport_piece *piece)
+{
+    if (piece->send) sent_bytes += (double)piece->bytes;
+    transport_mpi.post(self, piece);
+}
+
+/* Bytes of all ranks together that the planner says of the step that t has made. */
+static double planned(const struct small *t, long rows)
+{
+    struct traffic traffic;
+    struct plan plan;
+    int chunks, hosts = ck_world.size, host[8], bins = t->learner.deal.bins;
+    const struct memory_job memory = {.settings = &t->settings,
+                                      .ops = t->stage.ops,
+                                      .vocabulary = SMALL_V,
+                                      .extent = {.sequences = SEQUENCES}};
+    int *first = memory_split(&memory, &chunks);
+    for (int i = 0; i < hosts; i++) host[i] = i;
+    schedule_plan(&plan, &t->settings, &t->stage.dims, bins);
+    const struct traffic_job job = {
+        .memory = memory, .plan = &plan, .first = first, .rows = (double)rows / bins};
+    traffic_new(&traffic, hosts, hosts, host, false);
+    traffic_step(&traffic, &job);
+    double bytes = traffic_between(&traffic, TRAFFIC_TENSOR);
+    traffic_free(&traffic);
+    plan_free(&plan);
+    free(first);
+    return bytes;
+}
+
+/* All that goes over the wire is the exchanges of tp: there is one replica, and one stage. */
+START_TEST(as_many_bytes_as_planned)
+{
+    static const struct variant v = {"sft", "", PRECISION_BF16, &loss_sft, 0, 1};
+    struct transport counting = transport_mpi;
+    counting.post = counting_post;
+    for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++) {
+        struct small t;
+        struct step_stats stats;
+        struct small_shape shape =
+            shape_of(&v, (struct way){1, 1, ck_world.size, 1, SCHEDULE_SERIAL, (enum recompute)r});
+        shape.sequence_parallel = SEQUENCE_PARALLEL_ON;
+        shape.transport = &counting;
+        small_make(&t, &ck_world, shape);
+        sent_bytes = 0;
+        struct step_job job = variant_job(&v, &batch[0]);
+        learner_step(&t.learner, &job, &stats);
+        double all, want = planned(&t, stats.rows);
+        MPI_OK(MPI_Allreduce(&sent_bytes, &all, 1, MPI_DOUBLE, MPI_SUM, ck_world.comm));
+        ck_all(fabs(all - want) <= 1e-9 * want, "recompute %d: %.0f bytes, planned %.0f", r, all,
+               want);
+        small_free(&t);
+    }
+}
+END_TEST
+
 /* --- on-policy --- */
 
 enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
@@ -146,10 +208,11 @@ static void batches_make(void)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
 }
 
-#define TESTS(X)      \
-    X(one_stage)      \
-    X(stages)         \
-    X(shared_experts) \
+#define TESTS(X)                \
+    X(one_stage)                \
+    X(stages)                   \
+    X(shared_experts)           \
+    X(as_many_bytes_as_planned) \
     X(ratio_is_one)
 
 MPI_MAIN("sequence", .before_all = batches_make)
