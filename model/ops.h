@@ -127,7 +127,8 @@ struct ops {
     void (*swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F);
 
     /* --- experts. A row goes to K of E experts; the row of expert outputs (or of their gradients)
-     * that answers choice j of row t is number at[t*K+j] of `rows`. Sums over j go by rising j. */
+     * that answers choice j of row t is number at[t*K+j] of `rows`, which may have more than T*K
+     * where T are some of a micro-batch's rows. Sums over j go by rising j. */
     /* prob float (T,E) = softmax(x w^T), products and sums in float; x real (T,C), w real (E,C) */
     void (*router_forward)(float *prob, const void *x, const void *w, int T, int C, int E);
     /* expert, weight (T,K): the K largest of each row of prob and their values, the largest first,

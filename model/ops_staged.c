@@ -246,12 +246,22 @@ static void staged_router_backward(float *prob, const struct chosen *of, float b
            there, E, K, normed);
 }
 
+/* All rows up to the last that is named: a call for some rows of a micro-batch may name any. */
+static int rows_named(const int *at, int n)
+{
+    int rows = 0;
+    for (int i = 0; i < n; i++) rows = at[i] >= rows ? at[i] + 1 : rows;
+    return rows;
+}
+
 static void staged_router_backward_input(void *dx, const void *drows, const int *at,
                                          const float *dlogits, const void *w, int T, int C, int E,
                                          int K)
 {
-    STAGED(router_backward_input, real_written(dx, T, C), real_read(drows, T * K, C),
-           int_read(at, T, K), float_read(dlogits, T, E), real_read(w, E, C), T, C, E, K);
+    const int *here = int_read(at, T, K);
+    STAGED(router_backward_input, real_written(dx, T, C),
+           real_read(drows, rows_named(here, T * K), C), here, float_read(dlogits, T, E),
+           real_read(w, E, C), T, C, E, K);
 }
 
 static void staged_router_backward_weight(float *dw, const float *dlogits, const void *x, int T,
@@ -264,8 +274,9 @@ static void staged_router_backward_weight(float *dw, const float *dlogits, const
 static void staged_combine_forward(void *y, const void *x, const void *rows, const int *at,
                                    const float *weight, int T, int C, int K)
 {
-    STAGED(combine_forward, real_written(y, T, C), real_read(x, T, C), real_read(rows, T * K, C),
-           int_read(at, T, K), float_read(weight, T, K), T, C, K);
+    const int *here = int_read(at, T, K);
+    STAGED(combine_forward, real_written(y, T, C), real_read(x, T, C),
+           real_read(rows, rows_named(here, T * K), C), here, float_read(weight, T, K), T, C, K);
 }
 
 static void staged_combine_backward(void *drows, float *dweight, const void *dy, const void *rows,

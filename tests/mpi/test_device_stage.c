@@ -152,10 +152,14 @@ static void same_outcome(const struct outcome *a, const struct outcome *b, const
 /* --- meshes, devices --- */
 
 static const struct {
-    int dp, pp, tp, ep, schedule;
-} meshes[] = {{1, 1, 1, 1, SCHEDULE_SERIAL},   {1, 2, 1, 1, SCHEDULE_1F1B},
-              {1, 2, 1, 1, SCHEDULE_DUALPIPE}, {1, 2, 1, 1, SCHEDULE_DUALPIPEV},
-              {1, 1, 2, 1, SCHEDULE_SERIAL},   {2, 1, 1, 2, SCHEDULE_SERIAL}};
+    int dp, pp, tp, ep, schedule, sequence_parallel;
+} meshes[] = {{1, 1, 1, 1, SCHEDULE_SERIAL, 0},
+              {1, 2, 1, 1, SCHEDULE_1F1B, 0},
+              {1, 2, 1, 1, SCHEDULE_DUALPIPE, 0},
+              {1, 2, 1, 1, SCHEDULE_DUALPIPEV, 0},
+              {1, 1, 2, 1, SCHEDULE_SERIAL, 0},
+              {2, 1, 1, 2, SCHEDULE_SERIAL, 0},
+              {1, 1, 2, 1, SCHEDULE_SERIAL, SEQUENCE_PARALLEL_ON}};
 enum { MESHES = sizeof meshes / sizeof *meshes };
 
 static bool shape_of(struct small_shape *shape, const struct variant *v, int mesh)
@@ -168,6 +172,7 @@ static bool shape_of(struct small_shape *shape, const struct variant *v, int mes
                                   .tp = meshes[mesh].tp,
                                   .ep = meshes[mesh].ep,
                                   .schedule = meshes[mesh].schedule,
+                                  .sequence_parallel = meshes[mesh].sequence_parallel,
                                   .layers = 4,
                                   .max_context = CONTEXT,
                                   .micro_batch_tokens = 64,
