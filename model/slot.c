@@ -102,23 +102,34 @@ static void slot_place(struct slot *s, const struct chunk *c, struct again again
 }
 
 /* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays
- * where it is: a part's output lies over its input. Of decoded rows it is whole. */
-static void once_place(struct chunk *c, int from, struct arena *a)
+ * where it is: a part's output lies over its input. */
+static void once_lines(struct chunk *c, struct overlay *o, void *stream)
 {
     struct act_sizes r = sizes_of(c, false);
-    struct arena measured = {0};
-    struct overlay o = {.host = a->host ? &measured : NULL};
-    void *stream = stream_rows(c, c->T_max, a);
-    for (int i = 0; i < c->units; i++)
-        overlay_place(&o, c->slot[from].acts[0][i], &c->unit[i].part->acts, &r);
-    o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
-    for (int k = from; k <= c->slots; k++) {
+    for (int k = c->training ? c->slots : 0; k <= c->slots; k++) {
         for (int i = 0; i < c->units; i++)
-            overlay_place(&o, c->slot[k].acts[0][i], &c->unit[i].part->acts, &r);
+            overlay_place(o, c->slot[k].acts[0][i], &c->unit[i].part->acts, &r);
         for (int i = 0; i <= c->halves; i++) c->slot[k].stream[0][i] = stream;
     }
 }
 
+/* Chunks that train share it, since such a pass is over before another begins: chunk_decode runs it
+ * to its end. Those that only score have it each: pairs of their passes may run in turn. Of decoded
+ * rows the stream is whole. */
+static void once_place(struct chunk *const *c, int n, struct arena *a)
+{
+    struct arena measured = {0};
+    struct overlay o = {.host = a->host ? &measured : NULL};
+    void *stream = stream_rows(c[0], c[0]->T_max, a);
+    for (int k = 0; k < n; k++) once_lines(c[k], &o, stream);
+    o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
+    for (int k = 0; k < n; k++) once_lines(c[k], &o, stream);
+}
+
+/* What the parts of a chunk work on between their sub-steps. Each chunk of a rank has its own:
+ * where layers or experts are shared (tp, ep) the engine steps F of one chunk and B of the other in
+ * turn, so that a part of each may be waiting for its exchange, and what it goes on with lies here.
+ */
 static void scratch_place(struct chunk *c, struct arena *a)
 {
     struct act_sizes r = sizes_of(c, true);
@@ -145,7 +156,7 @@ static void shared_place(struct chunk *c, struct arena *a)
 void chunk_place_memory(struct chunk *c, struct arena *a)
 {
     shared_place(c, a);
-    once_place(c, c->training ? c->slots : 0, a);
+    if (!c->training) once_place(&c, 1, a);
     scratch_place(c, a);
     for (int k = 0; c->tp > 1 && k < (c->training ? 2 : 1); k++)
         partial_place(c, &c->buffers[k], a);
@@ -175,9 +186,10 @@ static void again_place(struct again again[2], const struct chunk *c, struct are
 }
 
 /* Chunks of a rank share slots: each is as large as the largest of them needs, and all lay theirs
- * over the same bytes. */
+ * over the same bytes; the one in which nothing is kept apart from the others, for decoding. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
 {
+    once_place(c, n, a);
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     struct arena ignored = {0};
     struct again again[2] = {{.lines.host = a->host ? &ignored : NULL},
