@@ -31,9 +31,21 @@ static void questions_make(void)
     small_questions_make(&questions, prompt_length, QUESTIONS);
 }
 
+/* A prompt is there until the next is asked for. */
+static const int *ask_prompt(void *from, int q)
+{
+    static int token[SMALL_CONTEXT];
+    const struct question *asked = (const struct question *)from + q;
+    memset(token, 0xff, sizeof token);
+    memcpy(token, asked->token, (size_t)asked->n * sizeof(int));
+    return token;
+}
+
 static struct rollout_job rollout_job_of(int job)
 {
     struct rollout_job j = small_rollout_job(&questions, jobs[job].samples, MAX_NEW);
+    j.prompt = ask_prompt;
+    j.prompt_context = questions.question;
     j.questions = jobs[job].questions;
     j.sampling = jobs[job].sampling;
     j.step = (uint32_t)job;
@@ -249,6 +261,7 @@ static int answer_in_parts(struct small_answers *out, struct rollout *r, bool he
     for (int part = 0; done < QUESTIONS; part++) {
         struct rollout_job j = rollout_job_of(0);
         j.question += done;
+        j.prompt_context = questions.question + done;
         j.questions -= done;
         j.first = done;
         j.stop = stop_now;

@@ -3,9 +3,16 @@
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/room.h"
 
-static const struct question *question_of(const struct rollout *r, const struct group *g)
+static int prompt_length(const struct rollout *r, int question)
 {
-    return &r->job->question[g->question];
+    return r->job->question[question].n;
+}
+
+/* Until the next is asked for: no rank keeps the prompts of all that it answers. */
+static const int *prompt_of(const struct rollout *r, int question)
+{
+    const struct rollout_job *j = r->job;
+    return j->prompt ? j->prompt(j->prompt_context, question) : j->question[question].token;
 }
 
 static void add_row(struct decoder *d, struct decode_batch *b, struct decode_batch_row row,
@@ -36,9 +43,11 @@ static bool start_answer(struct rollout *r, struct decoder *d, int slot)
     int shared = shared_positions(r, g->question);
     if (g->filled < shared || !room_start(r, d, slot)) return false;
     int answer = g->question * r->job->samples + g->next_sample++;
+    if (g->last < 0) g->last = prompt_of(r, g->question)[shared]; /* of one token: nobody read it */
     d->slot[slot] = (struct decode_slot){.answer = answer,
                                          .pos = shared,
-                                         .token = question_of(r, g)->token[shared],
+                                         .token = g->last,
+                                         .last = g->last,
                                          .filled = shared,
                                          .number = d->started++};
     hold(r, answer);
@@ -86,8 +95,8 @@ static bool take_question(struct rollout *r, struct decoder *d)
     if (d->groups == d->max_groups || d->n_free_prompt_slots == 0) return false;
     int q = queue_take(r, d);
     if (q < 0) return false;
-    *group_at(d, d->groups) =
-        (struct group){.question = q, .slot = d->free_prompt_slot[--d->n_free_prompt_slots]};
+    *group_at(d, d->groups) = (struct group){
+        .question = q, .slot = d->free_prompt_slot[--d->n_free_prompt_slots], .last = -1};
     d->groups++;
     return true;
 }
@@ -103,28 +112,36 @@ static void take_prompts(struct rollout *r, struct decoder *d)
 
 /* --- rows without a token --- */
 
+/* One after the other, so that a prompt is asked for once, or once more where the rows of a batch
+ * end within it. */
 static void read_prompt(struct rollout *r, struct decoder *d, struct decode_batch *b,
                         struct group *g)
 {
-    const struct question *q = question_of(r, g);
-    while (g->filled < q->n - 1 && b->head->rows < d->rows_max) {
+    int shared = shared_positions(r, g->question);
+    if (g->filled == shared || b->head->rows == d->rows_max) return;
+    const int *token = prompt_of(r, g->question);
+    g->last = token[shared];
+    while (g->filled < shared && b->head->rows < d->rows_max) {
         add_row(d, b, (struct decode_batch_row){g->slot, g->filled, g->question, -1},
-                q->token[g->filled]);
+                token[g->filled]);
         g->filled++;
         d->read_again += g->again;
     }
 }
 
-/* What an answer had read and written before it was set aside. */
+/* What an answer had read and written before it was set aside: its prompt, whose last token the
+ * slot has, unless another answer lends it, and its own tokens. */
 static void read_answer(struct rollout *r, struct decoder *d, struct decode_batch *b, int slot)
 {
     struct decode_slot *k = &d->slot[slot];
-    const struct question *q = &r->job->question[k->answer / r->job->samples];
+    int question = k->answer / r->job->samples, n = prompt_length(r, question);
+    bool reads = k->filled < k->pos && b->head->rows < d->rows_max;
+    const int *prompt = reads && k->filled < n - 1 ? prompt_of(r, question) : NULL;
     const int *written = r->answer[k->answer].token;
     while (k->filled < k->pos && b->head->rows < d->rows_max) {
         int pos = k->filled++;
-        add_row(d, b, (struct decode_batch_row){slot, pos, k->answer / r->job->samples, -1},
-                pos < q->n ? q->token[pos] : written[pos - q->n]);
+        int token = pos >= n ? written[pos - n] : pos == n - 1 ? k->last : prompt[pos];
+        add_row(d, b, (struct decode_batch_row){slot, pos, question, -1}, token);
         d->read_again++;
     }
 }

@@ -12,11 +12,13 @@ struct group {
     int question, slot;
     int filled; /* prompt positions sent to the cache so far */
     int next_sample;
+    int last;   /* token of the prompt, which each answer reads itself; -1: not known yet */
     bool again; /* it lost its blocks (room.h) and is read once more */
 };
 struct decode_slot {
     int answer;     /* index of the answer being sampled; -1: free */
     int pos, token; /* of the next row */
+    int last;       /* token of its prompt */
     int filled;     /* positions sent to the cache so far */
     bool waits;     /* for blocks of the cache (room.h) */
     long number; /* answers of the direction are counted as they start: the highest is youngest */

@@ -23,7 +23,7 @@
 #include "trainer/stage/stage.h"
 
 struct question {
-    const int *token; /* the prompt */
+    const int *token; /* the prompt; NULL where rollout_job.prompt says it */
     int n;            /* >= 1, < max_context */
 };
 
@@ -47,9 +47,14 @@ struct rollout_listener {
 };
 
 struct rollout_job {
-    const struct question *question;
-    int questions, samples; /* G answers each */
-    int max_new;            /* also limited by max_context */
+    const struct question *question; /* how long each prompt is, the same on every rank */
+    int questions, samples;          /* G answers each */
+    /* The tokens of a question's prompt, read before the next is asked for. Asked for on the rank
+     * that answers it alone (the first rank of the first stage of its direction), now and then more
+     * than once. NULL: `question` has them. */
+    const int *(*prompt)(void *context, int question);
+    void *prompt_context;
+    int max_new; /* also limited by max_context */
     struct sampling sampling;
     struct ends ends;
     int sampleable; /* tokens with a text: ids below it may be sampled */
