@@ -68,10 +68,10 @@ static void run_step(struct small *t, const struct variant *v, struct outcome *o
 {
     struct stage *s = &t->stage;
     struct loss loss;
-    int bin_of[SEQUENCES];
-    for (int i = 0; i < SEQUENCES; i++) bin_of[i] = i % MICRO_BATCHES;
-    for (int m = 0; m < MICRO_BATCHES; m++)
-        micro_batch_fill(&s->mb[m], batch[step].sequence, batch[step].weight, bin_of, SEQUENCES, m);
+    for (int m = 0; m < MICRO_BATCHES; m++) micro_batch_clear(&s->mb[m]);
+    for (int i = 0; i < SEQUENCES; i++)
+        micro_batch_append(&s->mb[i % MICRO_BATCHES], &batch[step].sequence[i],
+                           batch[step].weight[i]);
     stage_copy_in(s, MICRO_BATCHES);
     if (v->kl > 0) {
         take_loss(s, &loss, &loss_reference, 0);

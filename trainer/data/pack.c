@@ -39,14 +39,6 @@ void micro_batch_clear(struct micro_batch *m)
     m->start[0] = 0;
 }
 
-void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
-                      const int *bin_of, int n, int bin)
-{
-    micro_batch_clear(m);
-    for (int i = 0; i < n; i++)
-        if (bin_of[i] == bin) micro_batch_append(m, &s[i], weight[i]);
-}
-
 struct answer_room micro_batch_answer(struct micro_batch *m, const struct sequence *s, int at)
 {
     int first = at + s->n_prompt - 1;

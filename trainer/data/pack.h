@@ -44,10 +44,6 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
 /* m without sequences, and one more behind those that it has; weight: of each answer token. */
 void micro_batch_clear(struct micro_batch *m);
 void micro_batch_append(struct micro_batch *m, const struct sequence *s, float weight);
-/* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of
- * sequence i. */
-void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
-                      const int *bin_of, int n, int bin);
 
 /* Room for the answer of a sequence that was filled in while the answer was elsewhere, its first
  * row being row `at`. */

@@ -28,6 +28,14 @@ static const struct sequence sequences[] = {
 };
 static const float weights[] = {0.25f, 0.5f, 0.125f};
 
+/* Those of one bin, in their order. */
+static void fill(struct micro_batch *m, const struct sequence *s, const int *bin_of, int n, int bin)
+{
+    micro_batch_clear(m);
+    for (int i = 0; i < n; i++)
+        if (bin_of[i] == bin) micro_batch_append(m, &s[i], weights[i]);
+}
+
 static void check_first_bin(const struct micro_batch *m)
 {
     /* rows of a: 10 11 12 13, the last two predict 13 and 14; then c: 30 31 32 */
@@ -52,7 +60,7 @@ START_TEST(fill_by_hand)
     micro_batch_place(&m, 8, &a);
     static const int bin_of[] = {0, 1, 0};
     for (int round = 0; round < 2; round++) { /* filling again leaves nothing of what was there */
-        micro_batch_fill(&m, sequences, weights, bin_of, 3, 1);
+        fill(&m, sequences, bin_of, 3, 1);
         ck_assert_int_eq(m.rows.T, 1);
         ck_assert_int_eq(m.rows.seg.n, 1);
         ints_are("target", m.target, (int[]){21}, 1);
@@ -60,10 +68,10 @@ START_TEST(fill_by_hand)
         floats_are("old_logp", m.old_logp, (float[]){-0.3f}, 1);
         floats_are("advantage", m.advantage, (float[]){-1}, 1);
         for (int t = 0; t < 8; t++) m.ref_logp[t] = 9;
-        micro_batch_fill(&m, sequences, weights, bin_of, 3, 0);
+        fill(&m, sequences, bin_of, 3, 0);
         check_first_bin(&m);
     }
-    micro_batch_fill(&m, sequences, weights, bin_of, 3, 2); /* an empty bin */
+    fill(&m, sequences, bin_of, 3, 2); /* an empty bin */
     ck_assert_int_eq(m.rows.T, 0);
     ck_assert_int_eq(m.rows.seg.n, 0);
     ck_assert_int_eq(m.rows.seg.start[0], 0);
@@ -83,7 +91,7 @@ START_TEST(turns_are_left_out)
     micro_batch_place(&m, 8, &a);
     arena_back(&a, &device_host, a.used);
     micro_batch_place(&m, 8, &a);
-    micro_batch_fill(&m, turns, weights, bin_of, 1, 0);
+    fill(&m, turns, bin_of, 1, 0);
     ints_are("target", m.target, (int[]){11, -1, 13, 14}, 4);
     floats_are("weight", m.weight, (float[]){0.25f, 0, 0.25f, 0.25f}, 4);
     arena_free(&a);
@@ -108,7 +116,7 @@ START_TEST(answers_from_elsewhere)
         away[i].elsewhere = true;
         away[i].logp = NULL;
     }
-    micro_batch_fill(&m, away, weights, bin_of, 3, 0);
+    fill(&m, away, bin_of, 3, 0);
     for (int i = 0, at = 0; i < 3; i += 2) {
         const struct sequence *s = &sequences[i];
         size_t n = (size_t)(s->n - s->n_prompt);
