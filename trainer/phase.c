@@ -51,7 +51,6 @@ static void extent_learned(struct extent *e, const struct phase_settings *k,
 {
     e->data.asked |= 1U << SPLIT_TRAIN;
     e->demonstrations = e->demonstrations || (size->demonstrations && k->steps > 0);
-    if (size->demonstrations) at_least(&e->questions, size->sequences);
     if (size->questions > 0) at_least(&e->longest[SPLIT_TRAIN], k->max_new);
     if (e->phase && sequences_of(size) <= e->sequences) return;
     e->sequences = sequences_of(size);

@@ -9,6 +9,7 @@
 #include "trainer/commands/commands.h"
 #include "trainer/data/unknown.h"
 #include "trainer/run/grade.h"
+#include "trainer/run/questions.h"
 
 enum { MOST_PROMPTS = 256 };
 
@@ -79,17 +80,9 @@ static void warn_of_unknown(const struct run *r, const char *prompt, int number)
 /* The prompts of the command line as questions; "\n" in them is a newline. */
 static void take_prompts(struct run *r, const struct sample_options *e, int n)
 {
-    struct step_scratch *s = r->scratch;
     struct problems p = {0};
-    for (int i = 0; i < n; i++) {
-        int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n_prompt = 0;
-        s->problem[i] = (struct problem){.prompt = e->args[1 + i], .answer = ""};
-        if (r->world->rank == 0) warn_of_unknown(r, e->args[1 + i], i + 1);
-        if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
-            problems_add(&p, NULL, 0, "prompt %d is too long for model.max_context %d", i + 1,
-                         r->stage.dims.max_context);
-        s->question[i] = (struct question){token, n_prompt};
-    }
+    for (int i = 0; i < n && r->world->rank == 0; i++) warn_of_unknown(r, e->args[1 + i], i + 1);
+    questions_given(r, e->args + 1, n, &p);
     problems_end_if_any(&p);
 }
 
@@ -104,6 +97,8 @@ static struct rollout_job sample_job(struct run *r, const struct sample_options 
 {
     struct phase_settings k = answer_phase(&r->settings);
     struct rollout_job j = {.question = r->scratch->question,
+                            .prompt = questions_prompt,
+                            .prompt_context = r,
                             .questions = questions,
                             .samples = e->samples,
                             .max_new = e->max_new > 0 ? e->max_new : k.max_new,
@@ -148,7 +143,7 @@ static void print_answers(struct run *r, int questions, const struct rollout_job
 {
     for (int i = 0; i < questions * j->samples; i++) {
         const struct answer *a = rollout_fetch(r->rollout, i);
-        if (a) print_answer(r, &r->scratch->problem[i / j->samples], a, graded);
+        if (a) print_answer(r, questions_problem(r, i / j->samples), a, graded);
     }
 }
 
@@ -176,7 +171,7 @@ int cmd_sample(int argc, char **argv)
     if (given)
         take_prompts(&r, &e, questions);
     else
-        run_questions(&r, SPLIT_HELDOUT, 0, questions);
+        questions_ask(&r, SPLIT_HELDOUT, 0, questions);
     struct rollout_job j = sample_job(&r, &e, questions);
     rollout_run(r.rollout, &j, NULL);
     const int complete = rollout_whole(r.rollout);

@@ -6,6 +6,7 @@
 #include "trainer/reward/majority.h"
 #include "trainer/phases/tell.h"
 #include "trainer/run/grade.h"
+#include "trainer/run/questions.h"
 #include "trainer/run/sites.h"
 
 /* Sums only, so that an evaluation can be interrupted and resumed at any problem. */
@@ -31,6 +32,8 @@ static struct rollout_job eval_job(struct run *r, const struct phase_settings *k
                                    const struct tally *t)
 {
     struct rollout_job job = {.question = r->scratch->question,
+                              .prompt = questions_prompt,
+                              .prompt_context = r,
                               .questions = t->prompts - t->done,
                               .samples = t->samples,
                               .max_new = k->max_new,
@@ -58,7 +61,7 @@ bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally 
     struct rollout_job job = eval_job(r, k, t);
     if (job.questions == 0) return true;
     job.listener = grade_listener(r, job.questions, t->samples, true);
-    run_questions(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
+    questions_ask(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
     const struct answer *a = rollout_run(r->rollout, &job, NULL);
     int whole = rollout_whole(r->rollout);
     grade_gather(r, whole, t);

@@ -6,6 +6,7 @@
 #include "trainer/learn/lr.h"
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/grade.h"
+#include "trainer/run/questions.h"
 #include "trainer/run/sites.h"
 
 struct phase_size rl_size(const struct phase_settings *k)
@@ -22,6 +23,8 @@ struct phase_size rl_size(const struct phase_settings *k)
 static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
 {
     struct rollout_job j = {.question = r->scratch->question,
+                            .prompt = questions_prompt,
+                            .prompt_context = r,
                             .questions = k->prompts,
                             .samples = k->samples,
                             .max_new = k->max_new,
@@ -48,7 +51,8 @@ static struct counted_answer counted(const struct run *r, const struct phase_set
                                    .masked = k->mask_truncated && a[i].truncated};
 }
 
-/* Its answer is where it was sampled: what is learned is what was sampled, token by token. */
+/* Its answer is where it was sampled, and its prompt is made where it is wanted: what is learned is
+ * what was sampled, token by token. */
 static void build_sequence(struct run *r, const struct phase_settings *k, const struct answer *a,
                            int i, struct sequence *out)
 {
@@ -57,7 +61,6 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
                              .sample = i % k->samples,
                              .n_prompt = q->n,
                              .n = q->n + a[i].n,
-                             .token = q->token,
                              .elsewhere = true,
                              .advantage = r->scratch->advantage[i],
                              .truncated = a[i].truncated};
@@ -87,10 +90,20 @@ static int build_mini_batch(struct run *r, const struct phase_settings *k, const
 /* --- where answers are learned from --- */
 
 struct bringing {
-    const struct run *run;
+    struct run *run;
     int samples; /* of a question */
     const struct step_job *job;
+    struct sequence at; /* fetched last */
 };
+
+/* Answers to one question stand side by side, so that a rank makes tokens of its prompt once. */
+static const struct sequence *fetch(void *bringing, int i)
+{
+    struct bringing *b = bringing;
+    b->at = b->run->scratch->sequence[i];
+    b->at.token = questions_prompt(b->run, b->at.prompt);
+    return &b->at;
+}
 
 static struct parcel parcel_of(void *bringing, int i)
 {
@@ -126,6 +139,8 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
                            .use_reference = k->kl > 0,
                            .adamw = lr_adamw(k, updates, r->phase_step * updates + update),
                            .grad_clip = k->grad_clip,
+                           .fetch = fetch,
+                           .fetch_context = &bringing,
                            .bring = bring,
                            .bring_context = &bringing};
     if (job.n == 0) return;
@@ -140,7 +155,7 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
 static bool sample(struct run *r, const struct phase_settings *k, struct rl_step *s)
 {
     struct rollout_job job = rl_job(r, k);
-    run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
+    questions_ask(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
     job.listener = grade_listener(r, k->prompts, k->samples, false);
     s->answer = rollout_run(r->rollout, &job, &s->rollout);

@@ -9,6 +9,7 @@
 #include "trainer/phases/evaluate.h"
 #include "trainer/phases/tell.h"
 #include "trainer/run/grade.h"
+#include "trainer/run/questions.h"
 #include "trainer/run/sites.h"
 
 struct mean {
@@ -81,13 +82,13 @@ static void put_rewards(json_t *sample, const struct rewards *w, int i)
 static void put_sample(struct run *r, const struct phase_settings *k, const struct answer *a, int i)
 {
     struct step_scratch *s = r->scratch;
-    const struct question *q = &s->question[i / k->samples];
-    const struct problem *problem = &s->problem[i / k->samples];
+    const int question = i / k->samples;
+    const struct problem *problem = questions_problem(r, question);
     struct verdict graded = grade_one(r, problem, a);
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
     json_t *o =
         json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s}", "step", (json_int_t)r->step,
-                  "phase", k->name, "question", i / k->samples, "sample", i % k->samples, "prompt",
+                  "phase", k->name, "question", question, "sample", i % k->samples, "prompt",
                   problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
                   graded.has_read ? graded.read : NULL, "why", reason_text(graded.why));
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
@@ -96,7 +97,8 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     json_object_set_new(o, "truncated", json_boolean(a->truncated));
     if (k->save_tokens) {
         json_object_set_new(o, "temperature", json_real(k->temperature));
-        json_object_set_new(o, "prompt_ids", numbers(q->token, q->n, false));
+        json_object_set_new(o, "prompt_ids",
+                            numbers(questions_prompt(r, question), s->question[question].n, false));
         json_object_set_new(o, "answer_ids", numbers(a->token, a->n, false));
         json_object_set_new(o, "logp", numbers(a->logp, a->n, true));
     }

@@ -7,10 +7,10 @@ struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int 
     size_t questions = (size_t)e->questions;
     size_t n = (size_t)(e->answers > e->sequences ? e->answers : e->sequences);
     struct step_scratch *placed = arena_take(a, sizeof s);
-    s.problem = arena_take_n(a, questions, sizeof *s.problem);
+    s.questions.asked = arena_take_n(a, questions, sizeof *s.questions.asked);
+    s.questions.prompt = arena_take_n(a, (size_t)max_context, sizeof(int));
     s.question = arena_take_n(a, questions, sizeof *s.question);
     s.sequence = arena_take_n(a, n, sizeof *s.sequence);
-    s.token = arena_take_n(a, questions * (size_t)max_context, sizeof(int));
     if (e->demonstrations) {
         s.shown = arena_take_n(a, (size_t)e->sequences, sizeof *s.shown);
         s.shown_token = arena_take_n(a, (size_t)max_context, sizeof(int));

@@ -12,11 +12,28 @@ struct shown {
     int n, n_prompt, learned; /* tokens; n 0: there is none, -1: it does not fit */
 };
 
+/* A question as all ranks know it. */
+struct asked {
+    int n;    /* tokens of its prompt; -1: none of its draws fits */
+    int draw; /* of its problem (trainer/run/questions.c) */
+};
+
+/* What is asked in a step, and what of it was looked at last (trainer/run/questions.h). */
+struct questions {
+    enum split split;
+    uint32_t from;            /* number of the first */
+    const char *const *given; /* prompts in their place; NULL: none */
+    struct asked *asked;      /* (questions) */
+    struct problem problem;   /* of question problem_at; -1: none */
+    int *prompt;              /* (max_context) tokens of question prompt_at */
+    int problem_at, prompt_at;
+    long encoded; /* texts of which this rank has made tokens */
+};
+
 struct step_scratch {
-    struct problem *problem; /* (questions) */
-    struct question *question;
+    struct questions questions;
+    struct question *question; /* (questions) of each how long its prompt is */
     struct sequence *sequence; /* (max(answers, sequences)) */
-    int *token;                /* (questions, max_context): their prompts */
     /* of demonstrations, all NULL where none are learned from: lengths of all (sequences); of the
      * one at hand the tokens, and which are learned (max_context) */
     struct shown *shown;

@@ -1,5 +1,7 @@
 #include "trainer/run/grade.h"
 
+#include "trainer/run/questions.h"
+
 static struct grading grading_of(const struct run *r)
 {
     return (struct grading){.tokenizer = r->tokenizer,
@@ -27,7 +29,7 @@ struct verdict grade_one(struct run *r, const struct problem *p, const struct an
 static void finished(void *run, int index, const struct answer *a)
 {
     struct step_scratch *s = ((struct run *)run)->scratch;
-    struct completion c = completion_of(&s->problem[index / s->samples], a);
+    struct completion c = completion_of(questions_problem(run, index / s->samples), a);
     rewards_grade(&s->rewards, &s->grading, index, &c);
 }
 

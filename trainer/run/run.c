@@ -1,4 +1,4 @@
-/* Putting a run together and taking it apart; questions as tokens. What a checkpoint keeps of it:
+/* Putting a run together and taking it apart; texts as tokens. What a checkpoint keeps of it:
  * state.c. */
 #include "trainer/run/run.h"
 
@@ -220,10 +220,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     limits_micro_batches(&r->settings, &e, &p);
     find_kernels(r, &e, &p);
     agree_on_files(r, &p); /* one may be missing on one host only */
-    if (r->source) {
-        source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
-        source_hold(r->source, e.questions + 1);
-    }
+    if (r->source)         /* found now: an evaluation allocates nothing */
+        source_heldout(r->source, e.heldout);
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     startup_enter(STARTUP_PLANS);
@@ -301,42 +299,4 @@ int run_encode(const struct run *r, const char *prompt, const char *completion, 
     *n_prompt = (int)t.n;
     if (completion) chat_answer(r->chat, completion, n, &t);
     return t.n <= t.room ? (int)t.n : -1;
-}
-
-/* A problem's question: its prompt, or its turns up to the last answer. */
-static int encode_question(const struct run *r, const struct problem *p, int *out)
-{
-    int n_prompt, n = p->turns;
-    struct chat_tokens t = {out, NULL, (size_t)r->stage.dims.max_context, 0};
-    if (n == 0) return run_encode(r, p->prompt, NULL, 0, out, &n_prompt);
-    const struct turn *turn = source_turns(r->source, p);
-    while (n > 0 && turn[n - 1].role == TURN_ASSISTANT) n--;
-    chat_ask(r->chat, turn, n, &t);
-    return t.n + 1 <= t.room ? (int)t.n : -1;
-}
-
-/* Problem number `index` as question i. A generator's prompts were only sampled when it was looked
- * through: one that does not fit gives way to another draw, the same on every rank and whenever the
- * run is resumed. -1: none of many fits. */
-static int take_question(struct run *r, enum split split, uint32_t index, int i)
-{
-    enum { DRAWS = 4096 };
-    struct step_scratch *s = r->scratch;
-    int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n = -1;
-    for (uint32_t draw = 0; n < 0 && draw < (split == SPLIT_TRAIN ? DRAWS : 1); draw++) {
-        source_problem(r->source, split, index + draw * 0x9e3779b1u, &s->problem[i]);
-        n = encode_question(r, &s->problem[i], token);
-    }
-    s->question[i] = (struct question){token, n > 0 ? n : 0};
-    return n;
-}
-
-void run_questions(struct run *r, enum split split, uint32_t from, int n)
-{
-    struct problems p = {0};
-    for (int i = 0; i < n; i++)
-        if (take_question(r, split, from + (uint32_t)i, i) < 0)
-            problems_add(&p, NULL, 0, "prompts of %s do not fit model.max_context %d: raise it",
-                         source_name(r->source), r->stage.dims.max_context);
-    if (p.n > 0) world_agree_problems(r->world, &p, EXIT_USER); /* all ranks of a site have them */
 }

@@ -92,9 +92,5 @@ double run_save(struct run *r, bool end_of_phase);
  * returns the count, or -1 when it does not fit. *n_prompt receives the prompt's part. */
 int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
                int *n_prompt);
-/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. What does
- * not fit was left out when the source was opened; of a generator's training problems another one
- * takes its place. */
-void run_questions(struct run *r, enum split split, uint32_t from, int n);
 
 #endif
