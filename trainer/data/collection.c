@@ -16,7 +16,7 @@
 #include "trainer/data/files.h"
 #include "trainer/data/index.h"
 
-enum { SLOTS = 64, EVERY = 1024 };
+enum { EVERY = 1024 };
 static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
 
 /* A problem's text while it is in use. */
@@ -34,8 +34,8 @@ struct collection {
     size_t kept_bytes;
     uint64_t *base;  /* (files + 1) the place of each file's first byte */
     struct mix *mix; /* NULL: the files are one list */
-    struct held_text *slot;
-    int slots, next;
+    struct held_text slot[PROBLEMS_HELD];
+    int next; /* slot to be used */
     struct example read;
     uint64_t sum[2];
     bool summed[2];
@@ -124,7 +124,6 @@ struct collection *collection_open(const struct settings *set, unsigned read,
     else if (c->job.large && t && t->index && t->world->rank == 0)
         c->kept = index_bytes(&c->index, index_identity(&c->index, &c->job), &c->kept_bytes);
     make_mix(c);
-    collection_hold(c, SLOTS);
     return c;
 }
 
@@ -133,14 +132,13 @@ void collection_free(struct collection *c)
 {
     if (!c) return;
     index_free(&c->index);
-    for (int i = 0; i < c->slots; i++) free(c->slot[i].text);
+    for (int i = 0; i < PROBLEMS_HELD; i++) free(c->slot[i].text);
     for (int k = 0; k < 2; k++) file_list_free(&c->list[k]);
     fields_free(&c->fields);
     example_free(&c->read);
     free(c->base);
     free(c->kept);
     free(c->mix);
-    free(c->slot);
     free(c);
 }
 
@@ -210,15 +208,6 @@ const char *collection_first(const struct collection *c, enum split split, int *
     return l->n > 0 ? l->path[0] : "";
 }
 
-void collection_hold(struct collection *c, int n)
-{
-    if (n <= c->slots) return;
-    c->slot = realloc(c->slot, (size_t)n * sizeof *c->slot);
-    SYS_OK(c->slot, "give the job more memory", "no memory for %d problems", n);
-    memset(c->slot + c->slots, 0, (size_t)(n - c->slots) * sizeof *c->slot);
-    c->slots = n;
-}
-
 /* --- one record --- */
 
 static int file_of(const struct collection *c, uint64_t place)
@@ -256,14 +245,14 @@ const struct example *collection_example(struct collection *c, const struct prob
     return read_example(c, (uint64_t)p->record);
 }
 
-/* Slots are used in turn: a problem's text stays until `slots` others have been taken. */
+/* Slots are used in turn: a problem's text stays until each has been used again. */
 static void take_record(struct collection *c, uint64_t place, struct problem *out)
 {
     const struct example *r = read_example(c, place);
     const char *answer = r->answer ? r->answer : "";
     struct held_text *s = &c->slot[c->next];
     size_t prompt_bytes = strlen(r->prompt) + 1, answer_bytes = strlen(answer) + 1;
-    c->next = (c->next + 1) % c->slots;
+    c->next = (c->next + 1) % PROBLEMS_HELD;
     if (prompt_bytes + answer_bytes > s->room) {
         s->room = 2 * (prompt_bytes + answer_bytes);
         free(s->text);

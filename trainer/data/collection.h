@@ -19,10 +19,9 @@ void collection_free(struct collection *c);
 
 /* Records of a split, in the order of the files. */
 int collection_count(const struct collection *c, enum split split);
-/* Record number i of a split. Its text stays where it is while at most collection_hold's number of
- * others are taken after it. */
+/* Record number i of a split. Its text stays while at most PROBLEMS_HELD - 1 others are taken after
+ * it. */
 void collection_take(struct collection *c, enum split split, int i, struct problem *out);
-void collection_hold(struct collection *c, int n);
 /* Record number i in the order of training: each file's, or all in one, permuted anew each time
  * round, by a key. */
 void collection_draw(struct collection *c, enum split split, uint64_t seed, uint32_t index,

@@ -7,6 +7,7 @@
 #include "comm/base/rng.h"
 
 enum split { SPLIT_TRAIN, SPLIT_HELDOUT };
+enum { PROBLEMS_HELD = 8 }; /* of a file, whose text is in memory: those taken last */
 
 struct problem {
     const char *prompt; /* as the model sees it, without the opening <think> */
@@ -16,7 +17,7 @@ struct problem {
     int turns;          /* task file: of a conversation (example.h), 0: it is none */
     bool no_answer;     /* task file: it says none; answer is "" */
     /* From a generator: where prompt and answer point, so do not copy it. Those of a file are the
-     * source's (source_hold). */
+     * source's (source_problem). */
     char own_prompt[64], own_answer[64];
 };
 

@@ -104,11 +104,6 @@ const struct task *source_task(const struct source *s)
     return s->task;
 }
 
-void source_hold(struct source *s, int n)
-{
-    if (s->files) collection_hold(s->files, n);
-}
-
 bool source_is_large(const struct source *s)
 {
     return s->files && collection_is_large(s->files);

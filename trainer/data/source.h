@@ -39,12 +39,10 @@ int source_heldout(struct source *s, int want);
 /* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl",
  * "the held-out tenth of p.jsonl: 5 of 48". Counts what was opened. */
 void source_describe_heldout(const struct source *s, char *out, size_t size);
-/* The text of a file's problem stays while at most n problems are taken after it; 64 when nobody
- * asks for more. */
-void source_hold(struct source *s, int n);
 /* Problem number `index` of a split. Training problems never end (a generator may draw one
  * again, a file is walked in a keyed shuffle of each epoch, index / records); held-out ones are
- * distinct, and index is below what source_heldout said. Pure. */
+ * distinct, and index is below what source_heldout said. Pure. The text of a file's problem stays
+ * while at most PROBLEMS_HELD - 1 others are taken after it. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
 /* For looking through a whole source (screen.h): how many problems of a split can be gone through
  * one by one (the records of a file, the held-out problems found of a generator; 0: there is no end
