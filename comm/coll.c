@@ -280,6 +280,22 @@ void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm)
     }
 }
 
+void coll_pass(void *buf, size_t bytes, int from, int to, MPI_Comm comm)
+{
+    int me = 0;
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    for (size_t at = 0; (me == from || me == to) && at < bytes; at += piece_bytes) {
+        MPI_Request request;
+        unsigned char *piece = (unsigned char *)buf + at;
+        int n = (int)piece_at(bytes, at);
+        if (me == from)
+            MPI_OK(MPI_Isend(piece, n, MPI_BYTE, to, 0, comm, &request));
+        else
+            MPI_OK(MPI_Irecv(piece, n, MPI_BYTE, from, 0, comm, &request));
+        world_wait(&request, 1);
+    }
+}
+
 /* Integers associate, so MPI may add in any order: 32-bit limbs leave room for the carries of 2^32
  * members. */
 void coll_exact_sum(struct exact_sum *s, int n, MPI_Comm comm)

@@ -37,6 +37,8 @@ void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_
 void *coll_gather_bytes(const void *mine, size_t n, size_t *offset, int root, MPI_Comm comm);
 
 void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm);
+/* From member `from` to member `to`, which is another: for all others nothing is to be done. */
+void coll_pass(void *buf, size_t bytes, int from, int to, MPI_Comm comm);
 /* The exact sums of base/exact.h, over members, in place. n <= 256. */
 struct exact_sum;
 void coll_exact_sum(struct exact_sum *s, int n, MPI_Comm comm);

@@ -427,6 +427,20 @@ struct trail { /* of two rounds of sampling and learning */
     size_t n;
 };
 
+/* Stages between the ends have neither prompts nor answers, and the others those of their rows. */
+static void check_read(struct small *t, const struct small_source *source, const char *what)
+{
+    struct stage *s = &t->stage;
+    bool embeds = stage_has_embedding(s, 0) || stage_has_embedding(s, 1);
+    bool ends = embeds || stage_has_head(s, 0) || stage_has_head(s, 1), some = false;
+    for (int m = 0; m < s->max_mb; m++)
+        for (int k = 0; k < s->mb[m].rows.T; k++)
+            some = some || s->mb[m].target[k] > 0 || s->mb[m].old_logp[k] != 0;
+    ck_all(ends || !some, "%s: a stage that reads no tokens has answers", what);
+    ck_all(embeds || source->fetched == 0, "%s: %d prompts without embedding", what,
+           source->fetched);
+}
+
 static void sample_and_learn(struct trail *out, const struct world *w, const struct setup *s,
                              int job)
 {
@@ -444,6 +458,7 @@ static void sample_and_learn(struct trail *out, const struct world *w, const str
         learner_step(&t.learner, &learn, &stats);
         ck_all(stats.max_deviation == 0, "%s, %s, round %d: deviation %g", what, jobs[job].name,
                round, stats.max_deviation);
+        check_read(&t, &source, what);
         ck_all(stats.tokens > 0 && stats.grad_norm > 1e-4, "%s: norm %g", what, stats.grad_norm);
         if (round == 0) continue;
         learner_step(&t.learner, &learn, &stats); /* the weights have moved: now it shows */

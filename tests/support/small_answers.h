@@ -94,12 +94,24 @@ static inline struct step_job small_answers_job(struct small_batch *b,
 }
 
 /* The job's sequence i is answer i of the rollout's last job, which the step gets from where it was
- * sampled. s must outlive the job. */
+ * sampled; prompts are fetched. s must outlive the job. */
 struct small_source {
     struct rollout *rollout;
     const struct learner *learner;
     const struct step_job *job;
+    const struct small_batch *batch;
+    struct sequence at;
+    int fetched;
 };
+
+static inline const struct sequence *small_fetch(void *source, int i)
+{
+    struct small_source *s = source;
+    s->fetched++;
+    s->at = s->batch->sequence[i];
+    s->at.token = s->batch->token[i];
+    return &s->at;
+}
 
 static inline struct parcel small_parcel(void *source, int i)
 {
@@ -121,8 +133,12 @@ static inline void small_answers_elsewhere(struct step_job *job, struct small_ba
     for (int i = 0; i < job->n; i++) {
         b->sequence[i].elsewhere = true;
         b->sequence[i].logp = NULL;
+        b->sequence[i].token = NULL;
         for (int t = b->sequence[i].n_prompt; t < b->sequence[i].n; t++) b->token[i][t] = -1;
     }
+    s->batch = b;
+    job->fetch = small_fetch;
+    job->fetch_context = s;
     job->bring = small_bring;
     job->bring_context = s;
 }

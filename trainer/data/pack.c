@@ -13,13 +13,13 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a)
 }
 
 /* Row r predicts token r + 1: answer tokens are the targets of the rows before them; prompts have
- * none. What an answer that is elsewhere leaves open is 0. */
+ * none. What is not here is 0. */
 void micro_batch_append(struct micro_batch *m, const struct sequence *s, float weight)
 {
     int at = m->start[m->rows.seg.n];
     for (int r = 0; r < sequence_rows(s); r++) {
         int t = at + r, answer = r + 1 - s->n_prompt; /* which answer token this row predicts */
-        int known = s->elsewhere ? s->n_prompt : s->n;
+        int known = !s->token ? 0 : s->elsewhere ? s->n_prompt : s->n;
         m->token[t] = r < known ? s->token[r] : 0;
         m->pos[t] = r;
         bool learned = answer >= 0 && (!s->learn || s->learn[r + 1]);

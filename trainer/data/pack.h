@@ -13,7 +13,8 @@
 struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
     int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */
-    const int *token;   /* (n); of one whose answer is elsewhere (n_prompt); NULL: not here */
+    const int *token;   /* (n); of one whose answer is elsewhere (n_prompt); NULL: not here, and
+                           none is read here before micro_batch_answered */
     bool elsewhere;     /* the answer; where it goes says answer_room */
     /* (n) 0: not learned, as the user's turns within a conversation; NULL: all of the answer is. */
     const unsigned char *learn;

@@ -62,6 +62,17 @@ void learner_free(struct learner *l)
 
 /* --- a step --- */
 
+/* Sequence i as micro-batch m of this rank needs it. Stages between the ends read no tokens, and
+ * the head none of a prompt. */
+static const struct sequence *sequence_of(struct learner *l, const struct step_job *job, int i,
+                                          int m)
+{
+    const struct sequence *s = &job->sequence[i];
+    bool embeds = stage_has_embedding(l->stage, m), head = stage_has_head(l->stage, m);
+    bool reads = embeds || (head && !s->elsewhere);
+    return job->fetch && reads ? job->fetch(job->fetch_context, i) : s;
+}
+
 /* This pipeline's micro-batches, the sequences of each in their order. */
 static void fill_own(struct learner *l, const struct step_job *job)
 {
@@ -71,8 +82,7 @@ static void fill_own(struct learner *l, const struct step_job *job)
     for (int i = 0; i < job->n; i++) {
         int bin = l->deal.bin_of[i];
         if (bin % m->dp != m->d) continue;
-        const struct sequence *s =
-            job->fetch ? job->fetch(job->fetch_context, i) : &job->sequence[i];
+        const struct sequence *s = sequence_of(l, job, i, bin / m->dp);
         INVARIANT(sequence_rows(s) == l->rows[i], "sequence %d has %d rows, was dealt as %d", i,
                   sequence_rows(s), l->rows[i]);
         l->at[i] = mb[bin / m->dp].rows.T;
@@ -90,19 +100,22 @@ struct landing learner_landing(const struct learner *l, const struct step_job *j
     return to;
 }
 
-/* The first rank of a pipeline has its answers: those that share its stage get them, too, and so do
- * the other stages. */
+/* The first rank of a pipeline has its answers: those that share its stage get them, and from each
+ * of them its like of the last stage. The ends hold embedding and head, both of them where chunks
+ * go there and back; the stages between read no tokens. */
 static void share_answers(struct learner *l, int micro_batches)
 {
     const struct mesh *m = l->stage->mesh;
+    int end = l->stage->place == PLACE_VEE ? 0 : m->pp - 1;
+    if (m->p != 0 && m->p != end) return;
     die_place("answers of a pipeline, from its first rank");
     for (int b = 0; b < micro_batches; b++) {
         struct micro_batch *mb = &l->stage->mb[b];
-        size_t T = (size_t)mb->rows.T;
-        if (m->t == 0 && m->pp > 1) coll_bcast(mb->target, T * sizeof(int), 0, m->pipe);
-        if (m->t == 0 && m->pp > 1) coll_bcast(mb->old_logp, T * sizeof(float), 0, m->pipe);
-        if (m->tp > 1) coll_bcast(mb->target, T * sizeof(int), 0, m->tensor);
-        if (m->tp > 1) coll_bcast(mb->old_logp, T * sizeof(float), 0, m->tensor);
+        size_t tokens = (size_t)mb->rows.T * sizeof(int), logp = (size_t)mb->rows.T * sizeof(float);
+        if (m->tp > 1 && m->p == 0) coll_bcast(mb->target, tokens, 0, m->tensor);
+        if (m->tp > 1 && m->p == 0) coll_bcast(mb->old_logp, logp, 0, m->tensor);
+        if (end > 0) coll_pass(mb->target, tokens, 0, end, m->pipe);
+        if (end > 0) coll_pass(mb->old_logp, logp, 0, end, m->pipe);
         micro_batch_answered(mb);
     }
     die_place(NULL);

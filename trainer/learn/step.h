@@ -73,8 +73,9 @@ struct step_job {
     bool use_reference; /* fill ref_logp from the reference weights first */
     struct adamw adamw; /* lr set; grad_scale is set here */
     double grad_clip;
-    /* Sequence i with its tokens, asked for once where it is learned from, and read before the
-     * next. NULL: `sequence` has them. */
+    /* Sequence i with its tokens, asked for once, and read before the next, on the ranks of its
+     * pipeline whose passes read them: those that hold the embedding, or the head where the answer
+     * is not elsewhere. NULL: `sequence` has them. */
     const struct sequence *(*fetch)(void *context, int i);
     void *fetch_context;
     /* Brings all answers to where they are wanted (learner_landing), collective over world. NULL:

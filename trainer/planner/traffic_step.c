@@ -262,24 +262,25 @@ static void add_brought(struct traffic *t, const struct mesh *m, double bytes)
     }
 }
 
-/* How long each is goes to all ranks. Then what is predicted at every row, and with what
- * probability it was sampled, in the pipeline that learns from it (learn/step.c): its first rank
- * tells the others, down a tree. */
-static void add_answers(struct traffic *t, const struct journey *w, double answers, double tokens,
+/* How long each is goes to all ranks, as that of prompts does. Then what is predicted at every row,
+ * and with what probability it was sampled, in the pipeline that learns from it (learn/step.c): its
+ * first rank tells those of its stage, down a tree, and each of them its like at the other end. */
+static void add_answers(struct traffic *t, const struct journey *w, double lengths, double tokens,
                         double rows)
 {
     const struct mesh *m = w->m;
     const double each = sizeof(int) + sizeof(float);
     int ranks = m->dp * m->pp * m->tp;
-    add_told(t, TRAFFIC_ANSWERS, ranks, answers * (double)sizeof(uint64_t));
+    add_told(t, TRAFFIC_ANSWERS, ranks, lengths * (double)sizeof(uint64_t));
     add_brought(t, m, tokens * each);
+    int end = w->j->plan->place == PLACE_VEE ? 0 : m->pp - 1;
     for (int r = 0; r < ranks; r++) {
         struct mesh_at at = mesh_coords(m, r), above = at;
-        if (at.t > 0)
+        if (at.p == 0)
             above.t = at.t & (at.t - 1);
         else
-            above.p = at.p & (at.p - 1);
-        if (at.t > 0 || at.p > 0)
+            above.p = 0;
+        if ((at.p == 0 && at.t > 0) || (at.p > 0 && at.p == end))
             traffic_add(t, TRAFFIC_ANSWERS, mesh_rank_at(m, above), r, rows * each / m->dp);
     }
     if (w->j->plan->place != PLACE_MIRROR) return;
@@ -312,5 +313,6 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
             for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
         }
     stage_free(&s);
-    add_answers(t, &w, answers, answers * size.answer, answers * (size.prompt + size.answer - 1));
+    add_answers(t, &w, size.questions + answers, answers * size.answer,
+                answers * (size.prompt + size.answer - 1));
 }

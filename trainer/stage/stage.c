@@ -24,10 +24,21 @@ struct local *stage_local(struct stage *s, int chunk)
     return NULL;
 }
 
+/* Does micro-batch m pass the chunk on this rank? */
+static bool holds(struct stage *s, int chunk, int m)
+{
+    const struct local *l = stage_local(s, chunk);
+    return l && (l->dir < 0 || l->dir == m % 2);
+}
+
 bool stage_has_head(struct stage *s, int m)
 {
-    const struct local *l = stage_local(s, s->chunks - 1);
-    return l && (l->dir < 0 || l->dir == m % 2);
+    return holds(s, s->chunks - 1, m);
+}
+
+bool stage_has_embedding(struct stage *s, int m)
+{
+    return holds(s, 0, m);
 }
 
 int stage_multiple(const struct stage *s)

@@ -105,6 +105,8 @@ struct mesh_shape stage_mesh(const struct settings *s);
 struct local *stage_local(struct stage *s, int chunk);
 /* Is this the rank whose head sees micro-batch m of the step? */
 bool stage_has_head(struct stage *s, int m);
+/* The same of its embedding. Other ranks read no tokens of it. */
+bool stage_has_embedding(struct stage *s, int m);
 
 /* What a stage is made of. settings and mesh are kept until stage_free. */
 struct stage_job {

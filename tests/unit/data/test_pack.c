@@ -131,9 +131,35 @@ START_TEST(answers_from_elsewhere)
 }
 END_TEST
 
-#define TESTS(X)          \
-    X(fill_by_hand)       \
-    X(turns_are_left_out) \
-    X(answers_from_elsewhere)
+/* Where no tokens are read there are only places and lengths; the head gets answers alone. */
+START_TEST(tokens_elsewhere)
+{
+    static const int bin_of[] = {0, 1, 0};
+    struct sequence away[3];
+    struct arena a = {0};
+    struct micro_batch m;
+    micro_batch_place(&m, 8, &a);
+    arena_back(&a, &device_host, a.used);
+    micro_batch_place(&m, 8, &a);
+    for (int i = 0; i < 3; i++) {
+        away[i] = sequences[i];
+        away[i].token = NULL;
+        away[i].logp = NULL;
+    }
+    fill(&m, away, bin_of, 3, 0);
+    ck_assert_int_eq(m.rows.T, 7);
+    ints_are("start", m.rows.seg.start, (int[]){0, 4, 7}, 3);
+    ints_are("pos", m.rows.pos, (int[]){0, 1, 2, 3, 0, 1, 2}, 7);
+    ints_are("target", m.target, (int[]){-1, -1, 0, 0, -1, 0, 0}, 7);
+    floats_are("weight", m.weight, (float[]){0, 0, 0.25f, 0.25f, 0, 0.125f, 0.125f}, 7);
+    arena_free(&a);
+}
+END_TEST
+
+#define TESTS(X)              \
+    X(fill_by_hand)           \
+    X(turns_are_left_out)     \
+    X(answers_from_elsewhere) \
+    X(tokens_elsewhere)
 
 UNIT_MAIN("pack")

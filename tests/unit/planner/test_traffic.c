@@ -251,8 +251,8 @@ END_TEST
  * answers each, 30 tokens an answer. To the second stage an activation and a place of 4 words a
  * row, a head of 5 words a decode batch of 4 slots, events of 4 words where an answer starts or
  * ends and a question ends; back number and log-probability of each token. Half of those then go to
- * the other pipeline, in each of which all rows' go to the second stage; 8 bytes an answer up and
- * down a tree of four ranks. */
+ * the other pipeline, in each of which all rows' go to the second stage; 8 bytes a question and an
+ * answer up and down a tree of four ranks. */
 START_TEST(rollout)
 {
     struct planned_step s;
@@ -263,10 +263,10 @@ START_TEST(rollout)
     close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), there / 2, 1e-12);
     close_to(traffic_at(&s.t, TRAFFIC_STAGES, 3, 2), tokens * 8 / 2, 1e-12);
     close_to(traffic_between(&s.t, TRAFFIC_STAGES), there + tokens * 8, 1e-12);
-    double learned = answers * (11 + 30 - 1), told = 6 * 8 * answers;
+    double learned = answers * (11 + 30 - 1), each = 8 * (6 + answers), told = 6 * each;
     close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 8 * tokens / 2 + 8 * learned + told, 1e-12);
-    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 2, 0), 8 * tokens / 4 + 8 * answers, 1e-12);
-    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 0, 1), 8 * learned / 2 + 8 * answers, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 2, 0), 8 * tokens / 4 + each, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 0, 1), 8 * learned / 2 + each, 1e-12);
     struct traffic twice;
     traffic_new(&twice, s.t.hosts, s.t.ranks, s.t.host, true);
     traffic_join(&twice, &s.t, 1.5);
@@ -274,6 +274,28 @@ START_TEST(rollout)
     close_to(traffic_at(&twice, TRAFFIC_STAGES, 0, 1), there, 1e-12);
     traffic_free(&twice);
     planned_step_free(&s);
+}
+END_TEST
+
+/* Tokens of answers go from the first stage to the last, and stages between get lengths alone;
+ * where chunks go there and back both ends are one rank. Of two ranks a stage the first tells the
+ * other. */
+START_TEST(answers_to_the_ends)
+{
+    static const struct planned_wish wish[] = {{"", 1, 4, 1, 1, "1f1b", "bf16", 8},
+                                               {"", 1, 2, 1, 1, "dualpipev", "bf16", 4},
+                                               {"", 1, 2, 2, 1, "1f1b", "bf16", 4}};
+    double learned = 8 * 6 * 4 * (11 + 30 - 1), each = 8 * (6 + 6 * 4);
+    for (int i = 0; i < 3; i++) {
+        struct planned_step s;
+        planned_step_new(&s, wish[i], 1);
+        traffic_rollout(&s.t, &s.job, (struct rollout_size){6, 4, 11, 30});
+        double shared = i == 2 ? learned : 0;
+        close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 0, 1), each + shared, 1e-12);
+        if (i != 1) close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 0, 2), each + shared, 1e-12);
+        if (i != 1) close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, i / 2, 3), learned, 1e-12);
+        planned_step_free(&s);
+    }
 }
 END_TEST
 
@@ -362,6 +384,7 @@ END_TEST
     X(paths_are_the_code)    \
     X(reduction_seconds)     \
     X(rollout)               \
+    X(answers_to_the_ends)   \
     X(sites)
 
 UNIT_MAIN("traffic", .timeout_s = 60)
