@@ -65,7 +65,7 @@ START_TEST(of_demonstrations)
     ck_assert(e.longest[SPLIT_TRAIN] == 0 && e.longest[SPLIT_HELDOUT] == 40);
     ck_assert_str_eq(e.lower, "batch");
     e = extent("{kind: sft, steps: 9, batch: 20}", "sft");
-    ck_assert(e.questions == 20 && e.answers == 1 && e.heldout == 0 && !e.sampling);
+    ck_assert(e.questions == 1 && e.answers == 1 && e.heldout == 0 && !e.sampling);
     ck_assert_uint_eq(e.data.asked, 1U << SPLIT_TRAIN);
     e = extent("{kind: sft, steps: 0, batch: 20}", "sft");
     ck_assert(!e.demonstrations);
