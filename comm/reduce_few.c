@@ -81,13 +81,14 @@ int reduce_above(const struct reduce_form *f, int to, struct reduce_some *some)
 {
     const int rows = f->members / reduce_each(f);
     const struct reduce_owners o = reduce_owners_of(f, to / rows);
-    struct reduce_some of = {0, o.n}, below[REDUCE_FAN];
+    struct reduce_some of = {0, o.n}, below[REDUCE_FAN] = {{0, 0}};
     int above = o.root, number = to - o.first;
     if (to == o.root) return -1;
     if (o.root >= o.first && o.root < to) number--;
     for (;;) {
         int k = reduce_below(of, below) - 1;
-        while (below[k].first > number) k--;
+        INVARIANT(k >= 0, "member %d is below nobody", to);
+        while (k > 0 && below[k].first > number) k--;
         *some = below[k];
         if (some->first == number) return above;
         above = reduce_owner_at(&o, some->first);
@@ -137,7 +138,7 @@ static void mark_others(bool *with, int first, int n)
 static void mark_below(const struct reduce_form *f, int j, struct reduce_some of, bool *with)
 {
     const struct reduce_owners o = reduce_owners_of(f, j);
-    struct reduce_some below[REDUCE_FAN];
+    struct reduce_some below[REDUCE_FAN] = {{0, 0}};
     for (int k = reduce_below(of, below) - 1; k >= 0; k--)
         with[reduce_owner_at(&o, below[k].first)] = true;
 }

@@ -10,6 +10,7 @@
 static struct stream *add_slice(struct reduce *r, struct reduction *op, int owner, int peer,
                                 bool send)
 {
+    INVARIANT(op->stream, "a gather without streams");
     struct stream *s = &op->stream[op->n_streams++];
     *s = (struct stream){.owner = reduce_owner(r, s),
                          .list = &op->awake,

@@ -38,7 +38,8 @@ END_TEST
 START_TEST(sorts)
 {
     struct growth sort = {.n = 0}, more = {.n = 0};
-    for (double n = 2048; n <= 131072; n *= 4) {
+    for (int size = 2048; size <= 131072; size *= 4) {
+        double n = size;
         growth_add(&sort, growth_n_log_n(n), 2 * n * log2(n) + 5 * n);
         growth_add(&more, growth_n_log_n(n), pow(n, 1.25));
     }

@@ -67,7 +67,7 @@ bool index_whole(const unsigned char *bytes, size_t n);
  * files that lies in such a piece; it frees the piece. Between ranks of one program. Local. */
 size_t index_image_bytes(const struct data_index *x);
 void index_image_write(const void *index, void *to);
-void index_lay(struct data_index *x, struct host_copy image);
+void index_lay(struct data_index *x, struct host_copy copy);
 /* What rank 0 of comm has, to all of them: once a host where files are large (`node` tells hosts
  * apart), so that a host's memory does not grow with its ranks. Collective over comm. */
 void index_share(struct data_index *x, bool large, MPI_Comm comm, int node);

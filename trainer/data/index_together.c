@@ -129,7 +129,7 @@ bool index_make(struct data_index *x, const struct index_job *job, const struct 
     if (job->large && t && t->index) take_kept(&team, x, t->index, identity);
     if (!x->found) join(&team, x, job, p);
     if (!x->found && team.size > 1) share_problems(&team, p, before);
-    if (team.size > 1 && p->n == before) index_share(x, job->large, team.comm, t->world->node);
+    if (t && team.size > 1 && p->n == before) index_share(x, job->large, team.comm, t->world->node);
     if (team.made) MPI_OK(MPI_Comm_free(&team.comm));
     return p->n == before;
 }
