@@ -113,8 +113,7 @@ static void print_row(const json_t *row)
 
 void profile_print(const json_t *profile)
 {
-    size_t i;
-    json_t *row;
+    const json_t *rows = json_object_get(profile, "rows");
     double outside = number(profile, "outside_processor_seconds");
     double all = number(profile, "processor_seconds");
     printf("one step: %.4f s, %.4f s of processor time, means of %.0f\n"
@@ -125,7 +124,7 @@ void profile_print(const json_t *profile)
            json_string_value(json_object_get(profile, "library_type")),
            number(profile, "memory_gb_per_second"), "operation", "calls", "seconds", "processor",
            "of step", "GFLOP", "GB", "limit, s", "of limit", "limited by");
-    json_array_foreach(json_object_get(profile, "rows"), i, row) print_row(row);
+    for (size_t i = 0; i < json_array_size(rows); i++) print_row(json_array_get(rows, i));
     print_row(json_object_get(profile, "all"));
     printf("%-24s %8s %10.4f %10.4f %6.1f %% (messages, waiting, schedule, loss)\n", "outside", "",
            number(profile, "outside_seconds"), outside, 100 * outside / all);

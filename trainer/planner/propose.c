@@ -26,6 +26,20 @@ struct candidate {
 
 enum { BEST = 12 };
 
+/* What sums of gradients take follows from the mesh, from where its chunks are and how layers are
+ * split over them, not from the schedule: it is worked out once for each. */
+struct sums {
+    int dp, pp, ep, tp;
+    enum plan_place place;
+    enum recompute recompute;
+    double reduce, gather;
+    int buckets;
+};
+struct known {
+    struct sums *at;
+    int n;
+};
+
 /* ---- one ---- */
 
 static bool fits(const struct recipe *r, const struct memory *m)
@@ -90,9 +104,35 @@ static bool choose_recompute(const struct recipe *r, struct settings *s, struct 
     return fits_with(r, s, c, most);
 }
 
+static bool same_sums(const struct sums *a, const struct sums *b)
+{
+    return a->dp == b->dp && a->pp == b->pp && a->ep == b->ep && a->tp == b->tp &&
+           a->place == b->place && a->recompute == b->recompute;
+}
+
+static void take_sums(struct known *known, const struct recipe *r, const struct settings *s,
+                      struct layout *l)
+{
+    struct sums key = {l->dp, l->pp, l->ep, l->tp, schedule_place(s), l->recompute, 0, 0, 0};
+    int i = known->n - 1; /* the last are of the same mesh */
+    while (i >= 0 && !same_sums(&known->at[i], &key)) i--;
+    if (i < 0) {
+        recipe_reduction(r, s, l);
+        key.reduce = l->sums, key.gather = l->gathers, key.buckets = l->buckets;
+        known->at = realloc(known->at, (size_t)(known->n + 1) * sizeof *known->at);
+        SYS_OK(known->at, "free memory on this host", "no memory for %d meshes", known->n + 1);
+        known->at[known->n++] = key;
+        return;
+    }
+    l->sums = known->at[i].reduce;
+    l->gathers = known->at[i].gather;
+    l->buckets = known->at[i].buckets;
+}
+
 /* As for the recipe's own mesh: the same functions, so that the table and the report agree. Memory
  * first: of what does not fit no time is asked. */
-static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
+static void estimate(const struct recipe *r, struct settings *s, struct candidate *c,
+                     struct known *known)
 {
     recipe_take_cluster(r, s);
     if (!choose_recompute(r, s, c)) {
@@ -107,7 +147,7 @@ static void estimate(const struct recipe *r, struct settings *s, struct candidat
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
     c->micro_batches = l.micro_batches;
-    recipe_reduction(r, s, &l);
+    take_sums(known, r, s, &l);
     predict(&c->time, &r->shape, &r->cluster, &l, NULL);
     plan_free(&plan);
     free(first);
@@ -122,7 +162,8 @@ static const char *message(const char *text)
 
 /* Each candidate is the recipe with its mesh set: what training would refuse is refused here, with
  * its words. */
-static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c)
+static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c,
+                struct known *known)
 {
     char pp[32], ep[32], tp[32], schedule[32];
     const char *const sets[] = {pp, ep, tp, schedule, NULL};
@@ -135,7 +176,7 @@ static void try(const struct recipe *r, int ranks, struct layout l, struct candi
     snprintf(tp, sizeof tp, "mesh.tp=%d", l.tp);
     snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(l.kind));
     if (recipe_settings(&s, r->job, ranks * r->settings.mesh.sites, sets, &p))
-        estimate(r, &s, c);
+        estimate(r, &s, c, known);
     else
         c->reason = memory_copy_text(message(p.text[0]), "a reason");
     settings_free(&s);
@@ -159,6 +200,7 @@ static int better(const void *a, const void *b)
 struct candidates {
     struct candidate *at;
     int n;
+    struct known known;
 };
 
 static void print_mesh(const struct candidate *c)
@@ -206,7 +248,7 @@ static void try_schedules(const struct recipe *r, int ranks, struct layout l,
 {
     for (int k = 0; k < PLAN_AUTO; k++) {
         l.kind = (enum plan_kind)k;
-        if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) try(r, ranks, l, one_more(all));
+        if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) try(r, ranks, l, one_more(all), &all->known);
     }
 }
 
@@ -226,7 +268,7 @@ static void try_auto(const struct recipe *r, int ranks, struct candidates *all, 
     const struct candidate *c = &all->at[of];
     const struct layout l = {.pp = c->pp, .tp = c->tp, .ep = c->ep, .kind = PLAN_AUTO};
     struct candidate *found = one_more(all);
-    try(r, ranks, l, found);
+    try(r, ranks, l, found, &all->known);
     if (!found->reason && named > 1.001 * found->time.step) return;
     free(found->reason);
     all->n--;
@@ -274,4 +316,5 @@ void propose(const struct recipe *r, int ranks)
     print_all(&all);
     for (int i = 0; all.at && i < all.n; i++) free(all.at[i].reason);
     free(all.at);
+    free(all.known.at);
 }

@@ -211,8 +211,8 @@ static void add_bucket(struct traffic *t, const struct reduction_group *g, struc
     else
         add_flat(t, h);
     add_gathers(t, g, h, real);
-    paths->all++;
-    paths->nodes += nodes;
+    paths->all += (int)t->times;
+    paths->nodes += nodes ? (int)t->times : 0;
     if (!nodes) paths->why = why;
 }
 
@@ -247,6 +247,22 @@ static void add_parts(struct traffic *t, const struct reduction_sums *s, const s
                             (double)(b->parts * sizeof(float)));
 }
 
+/* Layers that are alike make buckets that send the same bytes between the same ranks: how many
+ * there are of bucket i from it on; 0: it was counted with an earlier one. */
+static int alike(const struct bucket_list *l, int i)
+{
+    const struct bucket *b = &l->b[i];
+    int n = 0;
+    for (int k = 0; k < l->n; k++) {
+        const struct bucket *o = &l->b[k];
+        bool same = o->n == b->n && o->region == b->region && o->parts == b->parts &&
+                    (o->tie == TIE_REMOTE) == (b->tie == TIE_REMOTE);
+        if (same && k < i) return 0;
+        n += same;
+    }
+    return n;
+}
+
 /* Experts have a group of replicas for each part of ep; all other tensors have one. */
 static void add_stage(struct traffic *t, const struct reduction_sums *s, struct stage *st,
                       struct reduction_paths *paths)
@@ -260,7 +276,9 @@ static void add_stage(struct traffic *t, const struct reduction_sums *s, struct 
     buckets_make(&l, st);
     for (int i = 0; i < l.n; i++) {
         struct bucket *b = &l.b[i];
-        int ep = b->region == REGION_EXPERTS ? s->mesh.ep : 1;
+        int ep = b->region == REGION_EXPERTS ? s->mesh.ep : 1, times = alike(&l, i);
+        if (times == 0) continue;
+        t->times = times;
         for (int e = 0; e < ep; e++) {
             reduction_group_fill(&g, s, b, e, ep);
             if (g.form.members > 1) add_bucket(t, &g, &h, s->memory->ops->real_bytes, paths);
@@ -268,6 +286,7 @@ static void add_stage(struct traffic *t, const struct reduction_sums *s, struct 
         if (b->tie == TIE_REMOTE) add_tie(t, s, &g);
         add_parts(t, s, b);
     }
+    t->times = 1;
     buckets_free(&l);
     parts_free(&h);
     reduction_group_free(&g);

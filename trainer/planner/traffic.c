@@ -18,7 +18,7 @@ void traffic_new(struct traffic *t, int hosts, int ranks, const int *host, bool 
 {
     const char *what = "bytes between hosts";
     size_t n = (size_t)hosts, all = TRAFFIC_KINDS * n;
-    *t = (struct traffic){.hosts = hosts, .ranks = ranks, .host = host};
+    *t = (struct traffic){.hosts = hosts, .ranks = ranks, .host = host, .times = 1};
     t->out = memory_take(all, sizeof *t->out, what);
     t->in = memory_take(all, sizeof *t->in, what);
     t->inside = memory_take(all, sizeof *t->inside, what);
@@ -47,6 +47,7 @@ static double *pair_at(const struct traffic *t, enum traffic_kind k, int from, i
 void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, double bytes)
 {
     int a = t->host[from], b = t->host[to];
+    bytes *= t->times;
     if (t->pair) *pair_at(t, k, a, b) += bytes;
     t->added++;
     if (a == b) {
@@ -61,7 +62,8 @@ static void add_pairs(struct traffic *t, enum traffic_kind k, const struct traff
 {
     for (int a = 0; a < n; a++)
         for (int b = 0; b < n; b++)
-            *pair_at(t, k, s[a].host, s[b].host) += a == b ? s[a].keeps : s[a].gives * s[b].takes;
+            *pair_at(t, k, s[a].host, s[b].host) +=
+                t->times * (a == b ? s[a].keeps : s[a].gives * s[b].takes);
     t->added += (long long)n * n;
 }
 
@@ -72,9 +74,9 @@ void traffic_add_shares(struct traffic *t, enum traffic_kind k, const struct tra
     for (int a = 0; a < n; a++) gives += s[a].gives, takes += s[a].takes;
     for (int a = 0; a < n; a++) {
         size_t at = host_at(t, k, s[a].host);
-        t->out[at] += s[a].gives * (takes - s[a].takes);
-        t->in[at] += (gives - s[a].gives) * s[a].takes;
-        t->inside[at] += s[a].keeps;
+        t->out[at] += t->times * s[a].gives * (takes - s[a].takes);
+        t->in[at] += t->times * (gives - s[a].gives) * s[a].takes;
+        t->inside[at] += t->times * s[a].keeps;
     }
     t->added += n;
     if (t->pair) add_pairs(t, k, s, n);

@@ -30,6 +30,7 @@ struct traffic {
     double *out, *in, *inside; /* [kind][host] to others, from others, within one */
     double *pair;              /* [kind][from][to], from = to: inside one; NULL: not wanted */
     long long added;           /* numbers that something was added to: the work it took */
+    double times;              /* what is added counts so often; 1 at first */
 };
 /* All zero. pairs: traffic_at will be asked. */
 void traffic_new(struct traffic *t, int hosts, int ranks, const int *host, bool pairs);

@@ -117,8 +117,8 @@ START_TEST(dense_models_are_the_trainers)
 }
 END_TEST
 
-/* 32 B on 16 devices, where nothing fits without: then with the least that does; and where all
- * memory is there, without. */
+/* 32 B on 16 devices of 60 GiB, where nothing fits without: then with the least that does; and
+ * where all memory is there, without. */
 START_TEST(recompute_is_searched)
 {
     struct cluster c;
@@ -126,6 +126,7 @@ START_TEST(recompute_is_searched)
     cluster_defaults(&c);
     ck_assert(cluster_load(&c, "launch/clusters/h800-2048.yaml", &p));
     struct remember known = {.shape = NULL}, again = {.shape = NULL};
+    c.top.memory_gib = 60;
     const struct scaled with = scaling_best(&SCALED[1], &c, &known, 16);
     ck_assert(with.fits && with.layout.recompute != RECOMPUTE_NONE);
     struct layout less = with.layout;
