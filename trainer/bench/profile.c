@@ -78,7 +78,7 @@ static json_t *row_json(const char *name, const struct ops_tally *t, const struc
 
 json_t *profile_json(const struct profile *p)
 {
-    enum ops_row order[OPS_ROW_COUNT];
+    enum ops_row order[OPS_ROW_COUNT] = {0};
     int n = 0;
     json_t *rows = json_array();
     struct ops_tally sum = ops_timed_sum();

@@ -140,7 +140,7 @@ static void read_answer(struct rollout *r, struct decoder *d, struct decode_batc
     const int *written = r->answer[k->answer].token;
     while (k->filled < k->pos && b->head->rows < d->rows_max) {
         int pos = k->filled++;
-        int token = pos >= n ? written[pos - n] : pos == n - 1 ? k->last : prompt[pos];
+        int token = pos >= n ? written[pos - n] : prompt && pos < n - 1 ? prompt[pos] : k->last;
         add_row(d, b, (struct decode_batch_row){slot, pos, question, -1}, token);
         d->read_again++;
     }
