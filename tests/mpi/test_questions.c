@@ -115,8 +115,8 @@ static void check_refused(struct run *r, enum split split, const char *path)
     r->stage.dims.max_context = 4;
     questions_look(r, split, 1, n, &p);
     r->stage.dims.max_context = context;
-    ck_all(p.n == 1 && strncmp(p.text[0], place, strlen(place)) == 0, "%d problems: %.200s, not %.200s",
-           p.n, p.n ? p.text[0] : "", place);
+    ck_all(p.n == 1 && strncmp(p.text[0], place, strlen(place)) == 0,
+           "%d problems: %.200s, not %.200s", p.n, p.n ? p.text[0] : "", place);
     problems_free(&p);
 }
 
