@@ -113,6 +113,7 @@ static void copy_by_host(struct host_copy *c, void (*fill)(const void *ctx, void
     MPI_OK(MPI_Comm_free(&host));
 }
 
+/* Only rank 0 knows how much there is. */
 void host_copy_make(struct host_copy *c, size_t n, void (*fill)(const void *ctx, void *to),
                     const void *ctx, MPI_Comm comm, int node)
 {

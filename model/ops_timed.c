@@ -38,6 +38,8 @@ static struct clocks enter(void)
     return clocks_now();
 }
 
+/* The limit is that of each call: a row may be bound by products once and by memory another time.
+ */
 static void leave(enum ops_row row, struct clocks began, double flop, double bytes)
 {
     if (!in_use.on) return;
@@ -453,6 +455,7 @@ const char *ops_timed_name(enum ops_row row)
     return names[row];
 }
 
+/* Limits add up, since rows run one after the other. */
 struct ops_tally ops_timed_sum(void)
 {
     struct ops_tally sum = {0};

@@ -187,6 +187,7 @@ static double slowest(const struct world *w, double seconds)
     return all;
 }
 
+/* Equal slices, so that MPI can do the same work in one call. */
 static void summed_new(struct summed *s, const struct world *w, const float *v, size_t n)
 {
     size_t R = (size_t)w->size;
@@ -251,6 +252,7 @@ static void case_print(const struct exactness *e)
            100 * readings_median(&e->cost), 100 * e->cost.at[0], 100 * e->cost.at[e->cost.n - 1]);
 }
 
+/* How busy the machine was belongs to the figures, in both forms. */
 static void tell(const struct exactness_run *x, struct busy_ticks ticks, struct spent spent)
 {
     struct busy busy = busy_since(ticks);
@@ -283,6 +285,7 @@ static const struct ops *kernels_here(enum matmul_type *type)
     return ops_find(native ? PRECISION_BF16 : PRECISION_FP32, NULL);
 }
 
+/* All cases once a step, so that what disturbs the machine disturbs each of them. */
 void bench_exactness(const struct bench_options *o, const struct world *w)
 {
     static const int rows[] = {1, 8, 64, 256, 1024};

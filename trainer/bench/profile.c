@@ -13,6 +13,7 @@
 enum { TRIES = 7 };
 static const size_t TRIAD = (size_t)8 << 20; /* floats an array: three of 32 MiB */
 
+/* A triad over arrays that no cache holds. */
 double profile_memory_rate(void)
 {
     struct readings r = {0};
@@ -76,6 +77,7 @@ static json_t *row_json(const char *name, const struct ops_tally *t, const struc
                      t->by_flop > t->limit / 2 ? "products" : "memory");
 }
 
+/* Rows that were called, the longest first. */
 json_t *profile_json(const struct profile *p)
 {
     enum ops_row order[OPS_ROW_COUNT] = {0};
@@ -111,6 +113,7 @@ static void print_row(const json_t *row)
            json_string_value(json_object_get(row, "limited_by")));
 }
 
+/* From the JSON, so that table and file say the same. */
 void profile_print(const json_t *profile)
 {
     const json_t *rows = json_object_get(profile, "rows");

@@ -32,6 +32,7 @@ static char *put(char *at, const void *from, size_t n)
     return at + n;
 }
 
+/* The order in which index_lay takes them: head, files, their marks, the parts of the split. */
 void index_image_write(const void *index, void *to)
 {
     const struct data_index *x = index;

@@ -150,6 +150,7 @@ int picture_slices(struct slice **out, const struct memory_job *j, struct mesh_a
 
 /* ---- all of it ---- */
 
+/* As the rank itself would build it, one part after the other. */
 void picture_new(struct picture *p, const struct picture_job *job, int rank)
 {
     const struct settings *s = job->step.memory.settings;

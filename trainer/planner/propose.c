@@ -110,6 +110,7 @@ static bool same_sums(const struct sums *a, const struct sums *b)
            a->place == b->place && a->recompute == b->recompute;
 }
 
+/* From what is known, or worked out and kept. */
 static void take_sums(struct known *known, const struct recipe *r, const struct settings *s,
                       struct layout *l)
 {
