@@ -179,8 +179,7 @@ END_TEST
 
 static void batches_make(void)
 {
-    for (int s = 0; s < STEPS; s++)
-        small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
+    small_batches_make(batch, STEPS, SEQUENCES, CONTEXT);
 }
 
 #define TESTS(X)                \

@@ -25,26 +25,15 @@ static const struct job_case jobs[] = {
     {"greedy", QUESTIONS, 2, {0, 0, 1}},
 };
 enum { JOBS = sizeof jobs / sizeof *jobs };
-
 static void questions_make(void)
 {
     small_questions_make(&questions, prompt_length, QUESTIONS);
 }
 
-/* A prompt is there until the next is asked for. */
-static const int *ask_prompt(void *from, int q)
-{
-    static int token[SMALL_CONTEXT];
-    const struct question *asked = (const struct question *)from + q;
-    memset(token, 0xff, sizeof token);
-    memcpy(token, asked->token, (size_t)asked->n * sizeof(int));
-    return token;
-}
-
 static struct rollout_job rollout_job_of(int job)
 {
     struct rollout_job j = small_rollout_job(&questions, jobs[job].samples, MAX_NEW);
-    j.prompt = ask_prompt;
+    j.prompt = small_prompt;
     j.prompt_context = questions.question;
     j.questions = jobs[job].questions;
     j.sampling = jobs[job].sampling;
@@ -127,13 +116,10 @@ static const char *setup_text(const struct setup *s)
     return text;
 }
 
-static const struct setup single = {.dp = 1, .pp = 1, .schedule = SCHEDULE_SERIAL, .slots = 16};
-
 static struct setup single_of(enum precision precision)
 {
-    struct setup s = single;
-    s.precision = precision;
-    return s;
+    return (struct setup){
+        .dp = 1, .pp = 1, .schedule = SCHEDULE_SERIAL, .slots = 16, .precision = precision};
 }
 
 /* --- the answers themselves --- */

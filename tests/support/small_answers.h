@@ -38,6 +38,17 @@ static inline struct rollout_job small_rollout_job(const struct small_questions 
                                 .purpose = RNG_SAMPLE};
 }
 
+/* rollout_job.prompt, where the context is the job's questions: there until the next is asked for.
+ */
+static inline const int *small_prompt(void *questions, int q)
+{
+    static int token[SMALL_CONTEXT];
+    const struct question *asked = (const struct question *)questions + q;
+    memset(token, 0xff, sizeof token);
+    memcpy(token, asked->token, (size_t)asked->n * sizeof *token);
+    return token;
+}
+
 struct small_answers { /* what no answer has is 0 */
     int n[SMALL_ANSWERS];
     bool truncated[SMALL_ANSWERS];
