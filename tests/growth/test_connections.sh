@@ -7,7 +7,7 @@
 . "${BASH_SOURCE%/*}/../faults/common.sh"
 unset "${!DUET_@}"
 export DUET_RANKS_PER_NODE=8
-FEW=24   # others, at most
+FEW=31   # others, at most: half of 64's all pairs. Up to 23, and 26 where both ends began a connection
 OTHERS=3 # sockets: of mpirun, and the one that listens
 
 cat >recipe.yaml <<'YAML'

@@ -236,7 +236,7 @@ static inline void small_batch_make(struct small_batch *b, int n, int max_contex
     for (int i = 0; i < n; i++) b->weight[i] = 1 / (float)answers;
 }
 
-/* Of one step after the other, each from a seed of its own. */
+/* A batch for each step, from a seed of its own. */
 static inline void small_batches_make(struct small_batch *b, int steps, int n, int max_context)
 {
     for (int s = 0; s < steps; s++) small_batch_make(&b[s], n, max_context, (uint64_t)s + 1);
