@@ -270,19 +270,6 @@ float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t
     return (float)(init_std(d, p) * rng_normal(seed, at));
 }
 
-/* Elements that lie together in the whole tensor. */
-static void init_together(float *out, double std, uint64_t hash, uint64_t index, size_t n,
-                          uint64_t seed)
-{
-    enum { BLOCK = 256 };
-    double z[BLOCK];
-    for (size_t i = 0, m; i < n; i += m) {
-        m = n - i < BLOCK ? n - i : BLOCK;
-        rng_normals(z, m, seed, init_at(hash, index + i));
-        for (size_t k = 0; k < m; k++) out[i + k] = (float)(std * z[k]);
-    }
-}
-
 /* Range by range, and where a range has gaps run by run. */
 void param_init_run(float *out, const struct dims *d, const struct param *p, size_t lo, size_t n,
                     uint64_t seed)
@@ -299,7 +286,7 @@ void param_init_run(float *out, const struct dims *d, const struct param *p, siz
         const struct range *s = &range[r];
         size_t run = s->run ? s->run : s->hi - s->lo, stride = s->run ? s->stride : run;
         for (size_t at = s->lo; at < s->hi; at += stride, out += run)
-            init_together(out, std, hash, at, run, seed);
+            rng_normals(out, run, std, seed, init_at(hash, at));
     }
 }
 

@@ -25,26 +25,6 @@ void rng_philox(uint32_t out[4], const uint32_t c[4], const uint32_t k[2])
     out[3] = x3;
 }
 
-/* The same of SIDE blocks, word by word: the processor works at several at once, where one would
- * wait for itself. */
-enum { SIDE = 16 };
-/* Philox4x32-10, as of one block (Salmon et al., SC 2011); the inner loop is vectorised. */
-static void philox_side(uint32_t x[4][SIDE], uint64_t key)
-{
-    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < SIDE; i++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * x[0][i], p1 = (uint64_t)0xCD9E8D57u * x[2][i];
-            x[0][i] = (uint32_t)(p1 >> 32) ^ x[1][i] ^ k0;
-            x[1][i] = (uint32_t)p1;
-            x[2][i] = (uint32_t)(p0 >> 32) ^ x[3][i] ^ k1;
-            x[3][i] = (uint32_t)p0;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-}
-
 /* The finisher of splitmix64: a bijection, so that no two seeds share a key within one purpose. */
 static uint64_t mix(uint64_t x)
 {
@@ -53,14 +33,14 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static uint64_t key_of(uint64_t seed, uint32_t purpose)
+uint64_t rng_key(uint64_t seed, uint32_t purpose)
 {
     return mix(seed + 0x9E3779B97F4A7C15u * (purpose + 1ull));
 }
 
 static void draw_block(uint32_t out[4], uint64_t seed, struct rng_at at)
 {
-    uint64_t key = key_of(seed, at.purpose);
+    uint64_t key = rng_key(seed, at.purpose);
     const uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     const uint32_t c[4] = {at.step, at.prompt, at.sample, at.position};
     rng_philox(out, c, k);
@@ -96,27 +76,6 @@ double rng_normal(uint64_t seed, struct rng_at at)
     uint32_t x[4];
     draw_block(x, seed, at);
     return normal_of(x);
-}
-
-/* The draws of rng_normal at the n positions from `at` on, to the last bit: a block's key and
- * counter do not depend on its neighbours. */
-void rng_normals(double *out, size_t n, uint64_t seed, struct rng_at at)
-{
-    const uint64_t key = key_of(seed, at.purpose), first = join(at.position, at.sample);
-    uint32_t x[4][SIDE], y[4];
-    for (size_t i = 0; i < n; i += SIDE) {
-        const int m = n - i < SIDE ? (int)(n - i) : SIDE;
-        for (int k = 0; k < SIDE; k++) {
-            x[0][k] = at.step, x[1][k] = at.prompt;
-            x[2][k] = (uint32_t)((first + i + (size_t)k) >> 32);
-            x[3][k] = (uint32_t)(first + i + (size_t)k);
-        }
-        philox_side(x, key);
-        for (int k = 0; k < m; k++) {
-            for (int j = 0; j < 4; j++) y[j] = x[j][k];
-            out[i + (size_t)k] = normal_of(y);
-        }
-    }
 }
 
 uint32_t rng_below(uint64_t seed, struct rng_at at, uint32_t n)

@@ -24,12 +24,15 @@ struct rng_at {
 /* The Philox4x32-10 block itself: counter c, key k. Known answers in tests/unit. */
 void rng_philox(uint32_t out[4], const uint32_t c[4], const uint32_t k[2]);
 
+/* The block's key: of every draw for a purpose. */
+uint64_t rng_key(uint64_t seed, uint32_t purpose);
 uint64_t rng_bits(uint64_t seed, struct rng_at at);
 double rng_uniform(uint64_t seed, struct rng_at at); /* [0, 1), 53 bits */
 double rng_normal(uint64_t seed, struct rng_at at);  /* mean 0, variance 1 */
-/* rng_normal of n places, the first at `at`; from one to the next 1 is added to the number whose
- * upper half is sample and whose lower half is position. The same bits, in less time. */
-void rng_normals(double *out, size_t n, uint64_t seed, struct rng_at at);
+/* (float)(scale * rng_normal) of n places, the first at `at`; from one to the next 1 is added to
+ * the number whose upper half is sample and whose lower half is position. The same bits, in less
+ * time (rng_normals.c). */
+void rng_normals(float *out, size_t n, double scale, uint64_t seed, struct rng_at at);
 uint32_t rng_below(uint64_t seed, struct rng_at at,
                    uint32_t n); /* [0, n), n > 0, unbiased enough: 64-bit multiply */
 
