@@ -47,9 +47,7 @@ void arena_beside(struct arena *a, const struct device *device, struct arena *ho
     a->host = device == &device_host ? NULL : host;
 }
 
-/* The memory is filled with zeros so that every page is touched here: a lack of memory shows before
- * step 1, not in the middle of it. */
-void arena_back(struct arena *a, const struct device *device, size_t bytes)
+void arena_reserve(struct arena *a, const struct device *device, size_t bytes)
 {
     static const char *fix =
         "use more ranks or hosts, or a smaller model, batch or mesh.decode_slots";
@@ -60,10 +58,17 @@ void arena_back(struct arena *a, const struct device *device, size_t bytes)
            (double)bytes / 1048576.0, (double)free_bytes / 1048576.0, device->place);
     void *memory = device->alloc(bytes);
     SYS_OK(memory, fix, "no room for %.1f MiB on %s", (double)bytes / 1048576.0, device->place);
-    device_fill(device, memory, 0, bytes);
     *a = (struct arena){.device = device, .base = memory, .size = bytes, .host = a->host};
     atomic_fetch_add(&live_bytes, bytes);
     atomic_fetch_add(&allocations, 1);
+}
+
+/* The memory is filled with zeros so that every page is touched here: a lack of memory shows before
+ * step 1, not in the middle of it. */
+void arena_back(struct arena *a, const struct device *device, size_t bytes)
+{
+    arena_reserve(a, device, bytes);
+    device_clear(device, a->base, a->size);
     if (a->host) arena_back(a->host, &device_host, a->host->used);
 }
 

@@ -55,6 +55,9 @@ void *arena_take_n(struct arena *a, size_t n, size_t size);
 /* Allocates `bytes` of the device, zeroed, and resets `used`; of the host what its arena beside has
  * used. Dies (EXIT_WORLD) when there is less. */
 void arena_back(struct arena *a, const struct device *device, size_t bytes);
+/* The same without the zeros, for an arena with none beside it: the caller touches the memory
+ * before training depends on it (comm/base/touch.h). */
+void arena_reserve(struct arena *a, const struct device *device, size_t bytes);
 size_t arena_mark(const struct arena *a);
 void arena_release(struct arena *a, size_t mark);
 void arena_free(struct arena *a);

@@ -52,6 +52,34 @@ static void host_fill(void *to, int byte, size_t bytes)
     if (bytes > 0) memset(to, byte, bytes);
 }
 
+/* The kernel gives zeroed pages: writing zeros over them would walk through all of it again. Old
+ * kernels (before 5.14) cannot be asked for pages without a touch. In pieces, so that signals are
+ * heard in between. */
+static void pages_renew(unsigned char *at, size_t bytes)
+{
+    const size_t most = 32 * huge_page_bytes;
+    for (size_t i = 0, n; i < bytes; i += n) {
+        n = bytes - i < most ? bytes - i : most;
+        if (madvise(at + i, n, MADV_DONTNEED) != 0 || madvise(at + i, n, MADV_POPULATE_WRITE) != 0)
+            memset(at + i, 0, n);
+    }
+}
+
+/* Whole large pages by the kernel, what is beside them by hand. */
+static void host_clear(void *fresh, size_t bytes)
+{
+    const size_t off = (uintptr_t)fresh % huge_page_bytes, head = off ? huge_page_bytes - off : 0;
+    unsigned char *at = fresh;
+    if (bytes < 2 * huge_page_bytes) {
+        memset(at, 0, bytes);
+        return;
+    }
+    const size_t whole = (bytes - head) / huge_page_bytes * huge_page_bytes;
+    memset(at, 0, head);
+    pages_renew(at + head, whole);
+    memset(at + head + whole, 0, bytes - head - whole);
+}
+
 static void host_sync(void) {}
 
 static void host_mark(struct device_mark *m)
@@ -78,6 +106,7 @@ const struct device device_host = {.name = "host",
                                    .copy_out = host_copy,
                                    .copy = host_copy,
                                    .fill = host_fill,
+                                   .clear = host_clear,
                                    .sync = host_sync,
                                    .mark = host_mark,
                                    .reached = host_reached,
@@ -119,6 +148,14 @@ void device_fill(const struct device *d, void *to, int byte, size_t bytes)
     host_fill(bounce, byte, sizeof bounce);
     for (size_t at = 0; at < bytes; at += BOUNCE)
         d->copy_in((unsigned char *)to + at, bounce, bytes - at < BOUNCE ? bytes - at : BOUNCE);
+}
+
+void device_clear(const struct device *d, void *fresh, size_t bytes)
+{
+    if (d->clear)
+        d->clear(fresh, bytes);
+    else
+        device_fill(d, fresh, 0, bytes);
 }
 
 void device_sync(const struct device *d)

@@ -36,6 +36,8 @@ struct device {
     void (*copy_out)(void *to_host, const void *from, size_t bytes);
     void (*copy)(void *to, const void *from, size_t bytes); /* within the device, no overlap */
     void (*fill)(void *to, int byte, size_t bytes);
+    /* Zeros in a part of what alloc gave, before anything else touches it. NULL: by fill. */
+    void (*clear)(void *fresh, size_t bytes);
 
     /* Returns when all that was posted on the stream is done. NULL: all calls are done when they
      * return. */
@@ -55,6 +57,7 @@ extern const struct device device_host;
 size_t device_room(const struct device *d);
 void device_copy(const struct device *d, void *to, const void *from, size_t bytes);
 void device_fill(const struct device *d, void *to, int byte, size_t bytes);
+void device_clear(const struct device *d, void *fresh, size_t bytes);
 void device_sync(const struct device *d);
 void device_mark(const struct device *d, struct device_mark *m);
 double device_reached(const struct device *d, struct device_mark *m);

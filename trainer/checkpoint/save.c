@@ -17,6 +17,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/thread.h"
+#include "comm/base/touch.h"
 #include "trainer/checkpoint/layout.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
@@ -28,6 +29,7 @@ struct checkpoint_writer {
     const struct world *w;
     char root[PATH_BYTES], partial[PATH_BYTES], shard[64];
     struct arena arena;
+    struct touch touch;             /* of the snapshot, until the first save */
     struct slice *slice, *snapshot; /* (n): the caller's data; ours */
     int n, keep;
     bool diverged;    /* why the save failed */
@@ -223,7 +225,8 @@ static void place_slices(struct checkpoint_writer *c, const struct slice *slices
     }
 }
 
-/* Everything that a save needs is allocated here, the copy of all slices included (P7). */
+/* Everything that a save needs is allocated here, the copy of all slices included (P7). That copy,
+ * the largest part, is touched while the first steps run: they begin seconds earlier. */
 struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const char *folder,
                                                 const struct slice *slices, int n, int keep,
                                                 bool async)
@@ -237,8 +240,10 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     path_make(c->root, "%s", folder);
     shard_name(c->shard, w->rank, w->size);
     place_slices(c, slices);
-    arena_back(&c->arena, &device_host, c->arena.used);
+    arena_reserve(&c->arena, &device_host, c->arena.used);
     place_slices(c, slices);
+    unsigned char *copy = (unsigned char *)(c->snapshot + n);
+    touch_begin(&c->touch, copy, (size_t)(c->arena.base + c->arena.size - copy));
     gather_layout(c);
     const bool up =
         pthread_mutex_init(&c->lock, NULL) == 0 && pthread_cond_init(&c->wake, NULL) == 0;
@@ -386,6 +391,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     c->step = step;
     c->failure = (struct failure){0};
     if (c->w->rank == 0) save_begin(c, state, recipe, tokenizer, keep_forever);
+    touch_end(&c->touch);
     MPI_OK(MPI_Bcast(c->partial, PATH_BYTES, MPI_CHAR, 0, c->w->comm));
     for (int i = 0; i < c->n; i++)
         if (c->slice[i].at.hi > c->slice[i].at.lo)
@@ -410,6 +416,7 @@ void checkpoint_writer_free(struct checkpoint_writer *c)
 {
     if (!c) return;
     checkpoint_drain(c);
+    touch_end(&c->touch);
     set_job(c, QUIT);
     pthread_join(c->thread, NULL);
     pthread_cond_destroy(&c->wake);

@@ -2,8 +2,11 @@
  * 3). */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "comm/base/arena.h"
+#include "comm/base/touch.h"
 #include "tests/support/check_unit.h"
 
 struct thing {
@@ -111,7 +114,53 @@ START_TEST(too_much_is_the_worlds_failure)
 }
 END_TEST
 
+/* Memory that is not new, from an odd place to an odd place: zeros there, and nothing beside it. */
+static void check_cleared(const unsigned char *at, size_t bytes, size_t lo, size_t hi)
+{
+    size_t wrong = 0;
+    for (size_t i = 0; i < bytes; i++) wrong += at[i] != (i >= lo && i < hi ? 0 : 7);
+    ck_assert_uint_eq(wrong, 0);
+}
+
+START_TEST(clears_what_it_is_asked_to)
+{
+    static const size_t at[][2] = {{0, 9000000},       {1, 8999999},       {4095, 4097},
+                                   {2097151, 6291457}, {2097152, 6291456}, {5, 5}};
+    const size_t bytes = 9000000;
+    unsigned char *memory = device_host.alloc(bytes);
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        memset(memory, 7, bytes);
+        device_clear(&device_host, memory + at[i][0], at[i][1] - at[i][0]);
+        check_cleared(memory, bytes, at[i][0], at[i][1]);
+    }
+    device_host.release(memory);
+}
+END_TEST
+
+/* By the thread or by who waits for it, all of it once. */
+START_TEST(touches_meanwhile)
+{
+    const size_t bytes = (size_t)40 << 20, lo = 4099, hi = bytes - 77;
+    unsigned char *memory = device_host.alloc(bytes);
+    struct touch t = {0};
+    touch_end(&t);
+    for (int i = 0; i < 3; i++) {
+        memset(memory, 7, bytes);
+        touch_begin(&t, memory + lo, hi - lo);
+        if (i == 1) nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        touch_end(&t);
+        check_cleared(memory, bytes, lo, hi);
+        memset(memory, 7, bytes);
+        touch_end(&t);
+        ck_assert_uint_eq(memory[lo], 7);
+    }
+    device_host.release(memory);
+}
+END_TEST
+
 #define TESTS(X)                        \
+    X(clears_what_it_is_asked_to)       \
+    X(touches_meanwhile)                \
     X(measures_then_places)             \
     X(marks_and_counts)                 \
     X(kinds_are_counted)                \
