@@ -24,11 +24,11 @@ NEEDS_NOTHING := uninstall help clean info setup setup-dev setup-hosts layers li
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
 endif
-build/found.mk: launch/setup.sh Makefile
+build/found.mk: launch/setup.sh launch/hdf5_libs.sh Makefile
 	@launch/setup.sh
 	@mkdir -p build
 	@{ echo "FOUND_CFLAGS := $$(pkg-config --cflags $(PKGS) | sed 's/-I/-isystem /g')"; \
-	   echo "FOUND_LIBS := $$(pkg-config --libs $(PKGS)) -ldnnl -lm -ldl"; \
+	   echo "FOUND_LIBS := $$(launch/hdf5_libs.sh) $$(pkg-config --libs $(filter-out hdf5-serial,$(PKGS))) -ldnnl -lm -ldl"; \
 	   echo "FOUND_CHECK := $$(pkg-config --libs check)"; } >$@.tmp && mv $@.tmp $@
 ifeq ($(CUDA),1)
 $(error CUDA=1: the CUDA backend is not part of this build yet; leave CUDA out)
