@@ -58,6 +58,22 @@ static void look_at_less(void)
     tell_mpi(tell, sizeof tell / sizeof *tell);
 }
 
+/* Open MPI loads some fifty plugins, to ask each whether it is of use. These never are: of a daemon
+ * or a launcher, where this is a rank; collectives that count, slow down or join other jobs, and
+ * those of the oldest kind, which stay behind all others; windows, which we do not open, but for
+ * one kind. */
+static void load_less(void)
+{
+    static const char *const tell[][2] = {
+        {"OMPI_MCA_state", "^orted,hnp,novm,tool"},
+        {"OMPI_MCA_errmgr", "^default_orted,default_hnp,default_tool"},
+        {"OMPI_MCA_coll", "^monitoring,sync,inter,sm"},
+        {"OMPI_MCA_osc", "^monitoring,rdma,pt2pt,ucx"},
+        {"OMPI_MCA_reachable", "^netlink"},
+    };
+    tell_mpi(tell, sizeof tell / sizeof *tell);
+}
+
 /* Who comes early sleeps 100 us at a time inside MPI until the last has come; with many ranks on
  * few cores that keeps those that are late from working. */
 bool mpi_up(int *argc, char ***argv)
@@ -66,6 +82,7 @@ bool mpi_up(int *argc, char ***argv)
     refuse_srun_without_pmix();
     be_alone_if_so();
     look_at_less();
+    load_less();
     nap_blunt();
     MPI_OK(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &granted));
     nap_sharpen();
