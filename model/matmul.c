@@ -438,32 +438,33 @@ static double processor_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Seconds by a clock of oneDNN's own call on this shape, median of TRIES, without our trial of
- * rows.
- */
+/* Seconds by a clock of oneDNN's own call on this shape, median of TRIES, of LEAST where that takes
+ * long, without our trial of rows. */
 static double call_seconds(int rows, int N, int K, enum matmul_type type, double (*now)(void))
 {
-    enum { TRIES = 7 };
+    enum { LEAST = 3, TRIES = 7 };
+    const double long_all = 0.3;
     lib_start();
     struct product p = {.n = N, .k = K, .type = type == MATMUL_BF16 ? MATMUL_BF16 : MATMUL_F32};
     INVARIANT(block_make(&p, rows), "oneDNN has no matmul for %d x %d x %d", rows, N, K);
     void *x = aligned_bytes((size_t)rows * (size_t)K * matmul_type_bytes(p.type));
     void *w = aligned_bytes(dnnl_memory_desc_get_size(&p.packed));
     float *y = aligned_bytes((size_t)rows * (size_t)N * sizeof(float));
-    double flops = 2.0 * rows * N * K, seconds[TRIES];
-    int repeat = 1 + (int)(2e8 / flops);
+    double flops = 2.0 * rows * N * K, seconds[TRIES], all = 0;
+    int n = 0, repeat = 1 + (int)(2e8 / flops);
     kernel_run(y, &p.block[0], x, w);
-    for (int i = 0; i < TRIES; i++) {
+    for (; n < TRIES && (n < LEAST || all < long_all); n++) {
         double start = now();
         for (int j = 0; j < repeat; j++) kernel_run(y, &p.block[0], x, w);
-        seconds[i] = (now() - start) / repeat;
+        seconds[n] = (now() - start) / repeat;
+        all += seconds[n] * repeat;
     }
-    qsort(seconds, TRIES, sizeof *seconds, compare_doubles);
+    qsort(seconds, (size_t)n, sizeof *seconds, compare_doubles);
     kernel_free(&p.block[0]);
     free(x);
     free(w);
     free(y);
-    return seconds[TRIES / 2];
+    return seconds[n / 2];
 }
 
 /* The bound of duet bench. */
