@@ -47,6 +47,7 @@ void arena_beside(struct arena *a, const struct device *device, struct arena *ho
     a->host = device == &device_host ? NULL : host;
 }
 
+/* What is promised here the kernel may give later: who reserves also touches. */
 void arena_reserve(struct arena *a, const struct device *device, size_t bytes)
 {
     static const char *fix =

@@ -116,6 +116,7 @@ WIDE static void normals_side(float low[SIDE], float high[SIDE], int64_t inside[
     for (int k = 0; k < SIDE; k++) high[k] = (float)(z[k] + slack);
 }
 
+/* Side by side, the draws of which a side is not sure one by one. */
 void rng_normals(float *out, size_t n, double scale, uint64_t seed, struct rng_at at)
 {
     const uint64_t key = rng_key(seed, at.purpose), first = at.position | (uint64_t)at.sample << 32;
