@@ -10,29 +10,12 @@
 #define DUET_MODEL_CPU_ATTENTION_H
 
 #include "comm/watch.h"
+#include "model/cpu/runs.h"
 #include "model/cpu/vec.h"
 #include <math.h>
 
-enum {
-    QUERIES = 128, /* query rows handled together */
-    KEYS = 64,     /* keys of a run */
-    STRIP = 16,    /* rows, and keys, of a strip on the diagonal */
-    /* from here on a block takes so long that feeding the watchdog after it costs nothing */
-    LONG_SEQUENCE = 1024
-};
+enum { STRIP = 16 /* rows, and keys, of a strip on the diagonal */ };
 
-static inline int round_up(int n, int to)
-{
-    return (n + to - 1) / to * to;
-}
-static inline int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-static inline int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
 static inline int head_width(int D)
 {
     return round_up(D, 16);

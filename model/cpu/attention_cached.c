@@ -40,47 +40,17 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
     }
 }
 
-/* Queries of one kv head: of each of some rows all heads of the group, or as
- * many as fit. */
+/* Queries of one kv head, and what is computed of them. */
 struct asked {
     const struct dims *d;
     const struct kv_layer *kv;
-    int head, M;               /* kv head; queries */
-    int keys[QUERIES];         /* positions that each sees */
-    const int *table[QUERIES]; /* its sequence's blocks */
-    float *q, *out;            /* (M, width); q is scaled, out weighted values */
-    float *scores;             /* runs of (M, KEYS) */
-    float *wide;               /* a run of keys (D, KEYS) or values (KEYS, width) */
+    int head; /* kv head */
+    struct asked_rows rows;
+    float *q, *out; /* (M, width); q is scaled, out weighted values */
+    float *scores;  /* runs of (M, KEYS) */
+    float *wide;    /* a run of keys (D, KEYS) or values (KEYS, width) */
     struct softmax softmax;
 };
-
-/* Queries [first, first + n) read the same blocks of the run at key j, as far
- * as each sees: those of `table`; one of them sees `seen` keys of the run, none
- * sees more. */
-struct span {
-    int first, n, j, seen;
-    const int *table;
-};
-
-/* From the span's last query to the next one that sees the run. False: none
- * does. */
-static bool span_next(struct span *s, const struct asked *a)
-{
-    int j = s->j, at = s->first + s->n;
-    while (at < a->M && a->keys[at] <= j) at++;
-    if (at == a->M) return false;
-    *s = (struct span){at, 1, j, smaller(KEYS, a->keys[at] - j), a->table[at]};
-    for (at++; at < a->M && a->keys[at] > j; at++, s->n++) {
-        int seen = smaller(KEYS, a->keys[at] - j);
-        size_t both = (size_t)(round_up(smaller(seen, s->seen), KV_BLOCK) / KV_BLOCK);
-        size_t block = (size_t)(j / KV_BLOCK);
-        if (memcmp(a->table[at] + block, s->table + block, both * sizeof *s->table) != 0) break;
-        if (seen <= s->seen) continue;
-        s->seen = seen;
-        s->table = a->table[at];
-    }
-    return true;
-}
 
 /* The asked kv head in the block with position pos: its keys (D, KV_BLOCK), behind them its values
  * (KV_BLOCK, D). */
@@ -162,11 +132,11 @@ struct few_blocks {
 static struct few_blocks few_blocks_of(const struct asked *a, const struct span *s)
 {
     struct few_blocks f = {{0}, {0}};
-    int last = s->j + s->seen - 1, most = a->keys[s->first] - 1;
+    int last = s->j + s->seen - 1, most = a->rows.keys[s->first] - 1;
     for (int b = 0; b < KEYS / KV_BLOCK; b++) {
         int pos = s->j + b * KV_BLOCK, later = pos + KEYS;
         f.keys[b] = keys_at(a, s->table, smaller(pos, last));
-        f.next[b] = later <= most ? keys_at(a, a->table[s->first], later) : f.keys[b];
+        f.next[b] = later <= most ? keys_at(a, a->rows.table[s->first], later) : f.keys[b];
     }
     return f;
 }
@@ -180,7 +150,7 @@ __attribute__((always_inline)) static inline void few_scores_run(const struct as
     const int some = SUMS / m / PER_BLOCK > 4 ? 4 : SUMS / m / PER_BLOCK > 1 ? 2 : 1;
     size_t width = (size_t)head_width(a->d->D);
     const float *q = a->q + (size_t)first * width;
-    float *to = a->scores + (size_t)s->j * (size_t)a->M + (size_t)first * KEYS;
+    float *to = a->scores + (size_t)s->j * (size_t)a->rows.M + (size_t)first * KEYS;
     int all = round_up(s->seen, KV_BLOCK) / KV_BLOCK, b = 0;
     for (; b + some <= all; b += some)
         few_scores(to + b * KV_BLOCK, q, width, f->keys + b, f->next + b, a->d->D, m, some);
@@ -196,7 +166,7 @@ __attribute__((always_inline)) static inline void few_values_run(const struct as
 {
     const int most = SUMS / m >= 8 ? 8 : SUMS / m >= 4 ? 4 : 2;
     size_t width = (size_t)head_width(a->d->D);
-    const float *p = a->scores + (size_t)s->j * (size_t)a->M + (size_t)first * KEYS;
+    const float *p = a->scores + (size_t)s->j * (size_t)a->rows.M + (size_t)first * KEYS;
     float *out = a->out + (size_t)first * width;
     int D = a->d->D, from = 0;
 #define FEW_COLUMNS(nv)                                                \
@@ -235,7 +205,8 @@ static void wide_scores(const struct asked *a, const struct span *s)
                 vec_store(a->wide + i * KEYS + b + lane, vec_get(keys + i * KV_BLOCK + lane));
     }
     struct tile Q = {a->q + (size_t)s->first * width, width, 1}, K = {a->wide, KEYS, 1};
-    struct tile S = {a->scores + (size_t)s->j * (size_t)a->M + (size_t)s->first * KEYS, KEYS, 1};
+    struct tile S = {a->scores + (size_t)s->j * (size_t)a->rows.M + (size_t)s->first * KEYS, KEYS,
+                     1};
     OP(tile_multiply)(S, Q, K, s->n, columns, a->d->D, false);
 }
 
@@ -245,7 +216,8 @@ static void wide_values(const struct asked *a, const struct span *s)
     for (int b = 0; b < s->seen; b += KV_BLOCK) OP(head_load)
     (a->wide + (size_t)b * width, keys_at(a, s->table, s->j + b) + D * KV_BLOCK, D,
      smaller(KV_BLOCK, s->seen - b), a->d->D, 1.0f);
-    struct tile P = {a->scores + (size_t)s->j * (size_t)a->M + (size_t)s->first * KEYS, KEYS, 1};
+    struct tile P = {a->scores + (size_t)s->j * (size_t)a->rows.M + (size_t)s->first * KEYS, KEYS,
+                     1};
     struct tile V = {a->wide, width, 1}, O = {a->out + (size_t)s->first * width, width, 1};
     OP(tile_multiply)(O, P, V, s->n, (int)width, s->seen, s->j > 0);
 }
@@ -258,16 +230,16 @@ static bool is_few(const struct asked *a, const struct span *s)
 /* Scores of the run at key j; -inf where a query does not see the key. */
 static void run_scores(struct asked *a, int j)
 {
-    for (struct span next = {.j = j}, *s = &next; span_next(s, a);) {
+    for (struct span next = {.j = j}, *s = &next; span_next(s, &a->rows);) {
         if (is_few(a, s)) {
             struct few_blocks f = few_blocks_of(a, s);
             FEW_AT_ONCE(few_scores_run)
         } else {
             wide_scores(a, s);
         }
-        float *row = a->scores + (size_t)j * (size_t)a->M + (size_t)s->first * KEYS;
+        float *row = a->scores + (size_t)j * (size_t)a->rows.M + (size_t)s->first * KEYS;
         for (int r = s->first; r < s->first + s->n; r++, row += KEYS)
-            softmax_most(&a->softmax, r, row, a->keys[r] - j, round_up(s->seen, KV_BLOCK));
+            softmax_most(&a->softmax, r, row, a->rows.keys[r] - j, round_up(s->seen, KV_BLOCK));
     }
 }
 
@@ -275,8 +247,8 @@ static void run_scores(struct asked *a, int j)
  */
 static void run_values(struct asked *a, int j)
 {
-    for (struct span next = {.j = j}, *s = &next; span_next(s, a);) {
-        float *row = a->scores + (size_t)j * (size_t)a->M + (size_t)s->first * KEYS;
+    for (struct span next = {.j = j}, *s = &next; span_next(s, &a->rows);) {
+        float *row = a->scores + (size_t)j * (size_t)a->rows.M + (size_t)s->first * KEYS;
         for (int r = s->first; r < s->first + s->n; r++, row += KEYS)
             softmax_weigh(&a->softmax, r, row, round_up(s->seen, KV_BLOCK));
         if (is_few(a, s)) {
@@ -291,17 +263,12 @@ static void run_values(struct asked *a, int j)
 static void attend(struct asked *a)
 {
     int most = 0;
-    for (int r = 0; r < a->M; r++) most = larger(most, a->keys[r]);
-    softmax_begin(&a->softmax, a->M);
+    for (int r = 0; r < a->rows.M; r++) most = larger(most, a->rows.keys[r]);
+    softmax_begin(&a->softmax, a->rows.M);
     for (int j = 0; j < most; j += KEYS) run_scores(a, j);
-    softmax_largest(&a->softmax, a->M);
+    softmax_largest(&a->softmax, a->rows.M);
     for (int j = 0; j < most; j += KEYS) run_values(a, j);
 }
-
-/* Rows of a call that are done together, and query heads of one kv head. */
-struct some_rows {
-    int t, rows, head, heads;
-};
 
 /* Queries from the rows of the call, attention, and its results into the rows of the output. */
 static void some_attend(struct asked *a, real *out, const real *qkv, struct kv_rows rows,
@@ -309,19 +276,14 @@ static void some_attend(struct asked *a, real *out, const real *qkv, struct kv_r
 {
     const struct dims *d = a->d;
     size_t width = (size_t)head_width(d->D);
-    float scale = 1.0f / sqrtf((float)d->D);
-    a->M = 0;
-    for (int t = s->t; t < s->t + s->rows; t++, a->M += s->heads) {
+    float scale = 1.0f / sqrtf((float)d->D), *to = a->q;
+    some_ask(&a->rows, rows, s);
+    for (int t = s->t; t < s->t + s->rows; t++, to += (size_t)s->heads * width) {
         const real *q = qkv + (size_t)t * (size_t)dims_qkv(d) + s->head * d->D;
-        OP(head_load)
-        (a->q + (size_t)a->M * width, q, (size_t)d->D, s->heads, d->D, scale);
-        for (int h = 0; h < s->heads; h++) {
-            a->keys[a->M + h] = rows.pos[t] + 1;
-            a->table[a->M + h] = rows.table[t];
-        }
+        OP(head_load)(to, q, (size_t)d->D, s->heads, d->D, scale);
     }
     attend(a);
-    for (int r = 0; r < a->M; r++) {
+    for (int r = 0; r < a->rows.M; r++) {
         size_t t = (size_t)(s->t + r / s->heads), head = (size_t)(s->head + r % s->heads);
         OP(row_finish)
         (out + (t * (size_t)d->Hq + head) * (size_t)d->D, a->out + (size_t)r * width,
@@ -329,24 +291,16 @@ static void some_attend(struct asked *a, real *out, const real *qkv, struct kv_r
     }
 }
 
-/* As many rows as there is room for, as long as they begin with the same block.
- */
 void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
                           struct kv_rows rows, int T, const struct dims *d, void *scratch)
 {
     size_t width = (size_t)head_width(d->D);
-    int all = d->Hq / d->Hkv;
     struct asked a = {.d = d, .kv = kv, .q = scratch};
     a.out = a.q + QUERIES * width;
     a.wide = a.out + QUERIES * width;
     a.scores = a.wide + KEYS * width;
-    for (struct some_rows s = {0}; s.t < T; s.t += s.rows) {
-        for (s.rows = 1; s.t + s.rows < T && (s.rows + 1) * all <= QUERIES; s.rows++)
-            if (rows.table[s.t + s.rows][0] != rows.table[s.t][0]) break;
-        for (s.head = 0; s.head < d->Hq; s.head += s.heads) {
-            a.head = s.head / all;
-            s.heads = smaller(all - s.head % all, QUERIES); /* of this kv head */
-            some_attend(&a, out, qkv, rows, &s);
-        }
+    for (struct some_rows s = {0}; some_next(&s, rows, T, d);) {
+        a.head = s.head / (d->Hq / d->Hkv);
+        some_attend(&a, out, qkv, rows, &s);
     }
 }
