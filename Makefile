@@ -46,12 +46,13 @@ CFLAGS  := $(STD) $(OPT_$(MODE)) -ffp-contract=off -fno-math-errno -I. $(WARN) $
 LDFLAGS := $(OPT_$(MODE)) -pthread
 LIBS    := $(FOUND_LIBS)
 
-# --- kernels: every file of model/cpu once per instruction set and precision ---
+# --- kernels: every file of model/cpu once per instruction set and precision; amx/ for bf16 ---
 ARCH    := $(shell uname -m)
 ISAS    := $(if $(filter x86_64,$(ARCH)),base avx2 avx512,base)
 MARCH_base   :=
 MARCH_avx2   := -march=x86-64-v3
 MARCH_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
+MARCH_amx    := $(MARCH_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 REALS   := fp32 bf16
 REAL_fp32 := -DREAL_IS_BF16=0
 REAL_bf16 := -DREAL_IS_BF16=1
@@ -60,10 +61,12 @@ KERNEL_OPT := $(if $(filter release,$(MODE)),-O3 -fno-trapping-math,)
 # --- sources ---
 # (What is fuzzed reads bytes and needs no kernels.)
 KERNEL_SRC := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/*.c))
+AMX_SRC    := $(if $(filter fuzz,$(MODE)),,$(if $(filter x86_64,$(ARCH)),$(wildcard model/cpu/amx/*.c)))
 PLAIN_SRC  := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/plain/*.c))
 LIB_SRC := $(wildcard comm/*.c comm/base/*.c model/*.c model/tokenizer/*.c pipeline/*.c trainer/*/*.c trainer/*/*/*.c) $(filter-out trainer/main.c,$(wildcard trainer/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach i,$(ISAS),$(foreach r,$(REALS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).$(r).o))) \
+  $(AMX_SRC:%.c=$(BUILD)/%.bf16.o) \
   $(foreach r,$(REALS),$(PLAIN_SRC:%.c=$(BUILD)/%.$(r).o))
 LIB     := $(BUILD)/libduet.a
 BIN     := $(BUILD)/duet
@@ -149,6 +152,11 @@ $(BUILD)/%.$(1).$(2).o: %.c $(BUILD)/flags
 	$$(Q)$$(MPICC) $$(CFLAGS) $$(KERNEL_OPT) $$(MARCH_$(1)) $$(REAL_$(2)) -DVARIANT=$(1)_$(2) -DVARIANT_ISA='"$(1)"' -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(foreach r,$(REALS),$(eval $(call KERNEL_RULE,$(i),$(r)))))
+
+$(BUILD)/model/cpu/amx/%.bf16.o: model/cpu/amx/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$< (bf16))
+	$(Q)$(MPICC) $(CFLAGS) $(KERNEL_OPT) $(MARCH_amx) $(REAL_bf16) -DVARIANT=amx_bf16 -DVARIANT_ISA='"amx"' -c $< -o $@
 
 define PLAIN_RULE
 $(BUILD)/model/cpu/plain/%.$(1).o: model/cpu/plain/%.c $(BUILD)/flags

@@ -46,7 +46,7 @@ sets=$("${BASH_SOURCE%/*}/isas.sh")
 best=$(awk 'NR == 1 { print $2 }' <<<"$sets")
 row "instructions" "$(awk '$1 { printf "%s%s", sep, $1; sep = ", " } END { if (!sep) printf "none that oneDNN has kernels of its own for" }' <<<"$sets") (ONEDNN_MAX_CPU_ISA chooses)"
 row "  oneDNN takes" "$(onednn_isa)"
-row "  ours" "${best:-base} (DUET_ISA=plain|base|avx2|avx512 chooses)"
+row "  ours" "${best:-base} (DUET_ISA=plain|base|avx2|avx512|amx chooses)"
 row cores "$(nproc), $(sed -n 's/^model name[^:]*: *//p;T;q' /proc/cpuinfo)"
 row memory "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 } /^MemAvailable/ { printf ", %.1f GiB available", $2 / 1048576 }' /proc/meminfo)"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)

@@ -12,7 +12,7 @@ avx2="avx2 fma bmi1 bmi2 movbe f16c"
 avx512="$avx2 avx512f avx512bw avx512cd avx512dq avx512vl"
 # shellcheck disable=SC2086  # lists of flags
 {
-    has $avx512 avx512_vnni avx512_bf16 amx_tile amx_bf16 amx_int8 && echo AVX512_CORE_AMX avx512
+    has $avx512 avx512_vnni avx512_bf16 amx_tile amx_bf16 amx_int8 && echo AVX512_CORE_AMX amx
     has $avx512 avx512_vnni avx512_bf16 && echo AVX512_CORE_BF16 avx512
     has $avx512 && echo AVX512_CORE avx512
     has $avx2 && echo AVX2 avx2

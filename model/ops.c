@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "model/cpu/amx/table.h"
 #include "model/precision.h"
 
 #if defined(__x86_64__)
@@ -30,6 +31,16 @@ static bool has_v4(void)
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
 }
+
+/* Conversions to bf16 (leaf 7.1, EAX bit 5) and tiles of it (leaf 7, EDX bits 22 and 24). */
+static bool has_amx(void)
+{
+    unsigned a, b, c, d = 0, bf16 = 0;
+    const unsigned tiles = 1u << 22 | 1u << 24;
+    if (!has_v4() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) != tiles) return false;
+    if (!__get_cpuid_count(7, 1, &bf16, &b, &c, &d) || !(bf16 & 1u << 5)) return false;
+    return amx_asked();
+}
 #endif
 
 static bool has_base(void)
@@ -52,6 +63,7 @@ static const struct {
     bool (*runs)(void);
 } choices[] = {
 #if defined(__x86_64__)
+    {"amx", {&ops_amx_fp32, &ops_amx_bf16}, has_amx},
     {"avx512", {&ops_avx512_fp32, &ops_avx512_bf16}, has_v4},
     {"avx2", {&ops_avx2_fp32, &ops_avx2_bf16}, has_v3},
 #endif

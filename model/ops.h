@@ -72,7 +72,7 @@ enum { SQUARE_BITS = 20 };
 
 struct ops {
     const char *name; /* "avx512-bf16" */
-    const char *isa;  /* "avx512", "avx2", "base", "plain" */
+    const char *isa;  /* "amx", "avx512", "avx2", "base", "plain" */
     enum precision precision;
     size_t real_bytes;
 
@@ -234,9 +234,9 @@ struct ops {
     void (*to_float)(float *out, const void *in, size_t n);
 };
 
-/* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512";
- * NULL: best). NULL when the machine cannot run it. DUET_ISA in the environment overrides NULL, and
- * DUET_BF16 counts then. */
+/* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512",
+ * "amx"; NULL: best). NULL when the machine cannot run it. DUET_ISA in the environment overrides
+ * NULL, and DUET_BF16 counts then. */
 const struct ops *ops_find(enum precision precision, const char *isa);
 
 /* Threads that the matrix library may use in this process, 1 unless set. Call before the first

@@ -23,7 +23,7 @@ static const struct variable {
     double low, high;
     const char *help;
 } variables[] = {
-    {"DUET_ISA", WORDS, "plain|base|avx2|avx512", 0, 0,
+    {"DUET_ISA", WORDS, "plain|base|avx2|avx512|amx", 0, 0,
      "instruction set of the kernels; must be the same on all hosts (default: the best this "
      "machine has)"},
     {"DUET_BF16", WORDS, "native|widen", 0, 0,

@@ -25,7 +25,7 @@ DUET_AGAIN_ATTEMPT; scripts; [0-9]+; nothing: train.sbatch sets it for submit.sh
 DUET_AGAIN_BEGIN; scripts; now\+[0-9]+; nothing: train.sbatch sets it for submit.sh
 DUET_TERMINAL; duet; .*; columns of the terminal; set by run.sh
 DUET_LAUNCHED; duet; .*; set by run.sh: the ranks say when they listen
-DUET_ISA; duet; .*; kernels: plain, base, avx2 or avx512
+DUET_ISA; duet; .*; kernels: plain, base, avx2, avx512 or amx
 DUET_BF16; duet; .*; products of bf16: native or widen
 DUET_PACE_US; duet; .*; microseconds that each step of a pass sleeps
 DUET_RANKS_PER_NODE; duet; .*; ranks that pretend to share a host

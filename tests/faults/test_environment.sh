@@ -42,7 +42,7 @@ call "$duet" help enviroment
 check "help: a topic's name" has err "did you mean environment?"
 call "$duet" environment
 check "a topic is no command" equal "$code $(head -1 err)" "2 unknown command environment"
-words='set it to one of plain|base|avx2|avx512, or leave it unset' whole='set it to a whole number from 1 to'
+words='set it to one of plain|base|avx2|avx512|amx, or leave it unset' whole='set it to a whole number from 1 to'
 while read -r pair right; do
     call env "$pair" "$duet" settings one.yaml
     check "P8: $pair: exit 2" equal "$code" 2

@@ -53,7 +53,7 @@ check "and named" has out "unit/room/test_marked [AVX2] "
 # --- processors ---
 v3="avx avx2 fma bmi1 bmi2 movbe f16c" v4="avx512f avx512bw avx512cd avx512dq avx512vl"
 of() { CPU_FLAGS=$1 "$root/launch/isas.sh" | tr '\n' ' '; }
-check "AMX" equal "$(of "$v3 $v4 avx512_vnni avx512_bf16 amx_tile amx_bf16 amx_int8")" "AVX512_CORE_AMX avx512 AVX512_CORE_BF16 avx512 AVX512_CORE avx512 AVX2 avx2 "
+check "AMX" equal "$(of "$v3 $v4 avx512_vnni avx512_bf16 amx_tile amx_bf16 amx_int8")" "AVX512_CORE_AMX amx AVX512_CORE_BF16 avx512 AVX512_CORE avx512 AVX2 avx2 "
 check "bf16" equal "$(of "$v3 $v4 avx512_vnni avx512_bf16")" "AVX512_CORE_BF16 avx512 AVX512_CORE avx512 AVX2 avx2 "
 check "AVX-512" equal "$(of "$v3 $v4")" "AVX512_CORE avx512 AVX2 avx2 "
 check "AVX2" equal "$(of "$v3")" "AVX2 avx2 "

@@ -11,8 +11,8 @@
 #include "comm/base/arena.h"
 #include "model/ops.h"
 
-static const char *const test_isas[] = {"avx512", "avx2", "base", "plain"};
-enum { TEST_ISAS = 4 };
+static const char *const test_isas[] = {"amx", "avx512", "avx2", "base", "plain"};
+enum { TEST_ISAS = 5 };
 
 /* Uniform in [-scale, scale) from a seed. Freed by the caller. */
 static inline float *floats_random(size_t n, unsigned seed, float scale)

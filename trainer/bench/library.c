@@ -115,7 +115,8 @@ enum matmul_type library_choose(const struct ops *ops, const struct dims *d, dou
     if (ops->precision != PRECISION_BF16) return MATMUL_F32;
     /* For bf16 the library has kernels for AVX-512, with or without instructions of that type, and
      * for none below. */
-    bool has = matmul_type_of_bf16() == MATMUL_BF16 || strcmp(ops->isa, "avx512") == 0;
+    bool has = matmul_type_of_bf16() == MATMUL_BF16 || strcmp(ops->isa, "avx512") == 0 ||
+               strcmp(ops->isa, "amx") == 0;
     if (has) *bf16 = library_rate(d, MATMUL_BF16);
     return *bf16 > *fp32 ? MATMUL_BF16 : MATMUL_F32;
 }
