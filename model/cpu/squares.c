@@ -9,10 +9,36 @@
 #define MAGIC      0x1.8p52
 #define MAGIC_BITS 0x4338000000000000u
 
+/* What a sum below 2^50 on top of MAGIC may have of bits: a larger one, or a NaN, has others. */
+#define SMALL_BITS (MAGIC_BITS | ((UINT64_C(1) << 50) - 1))
+
 enum { PAIRS = LANES / 2 };
 typedef float floats __attribute__((vector_size(4 * PAIRS)));
 typedef double doubles __attribute__((vector_size(8 * PAIRS)));
 typedef uint64_t words __attribute__((vector_size(8 * PAIRS)));
+
+static inline doubles widened(const float *x)
+{
+    floats f;
+    memcpy(&f, x, sizeof f);
+#if defined(__AVX512F__)
+    return (doubles)_mm512_cvtps_pd((__m256)f); /* which gcc makes of halves */
+#else
+    return __builtin_convertvector(f, doubles);
+#endif
+}
+
+/* a*b + c, where a*b is exact: the same with or without an instruction for it. */
+static inline doubles doubles_fma(doubles a, doubles b, doubles c)
+{
+#if defined(__AVX512F__)
+    return (doubles)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(__FMA__)
+    return (doubles)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
 
 static int64_t words_sum(words v, int n)
 {
@@ -25,18 +51,18 @@ static int64_t words_sum(words v, int n)
  * large for this, or a NaN. */
 static bool add_small(struct exact_sum *sum, const float *x, int n)
 {
-    words high = {0}, low = {0}, large = {0};
+    const doubles magic = MAGIC - (doubles){0}, places = 0x1p52 - (doubles){0};
+    words high = {0}, low = {0}, any = {0};
     for (int i = 0; i < n; i += PAIRS) {
-        floats f;
-        memcpy(&f, x + i, sizeof f);
-        doubles v = __builtin_convertvector(f, doubles), t = v * v * (SCALE * 0x1p12);
-        doubles h = t + MAGIC, l = (t - (h - MAGIC)) * 0x1p52 + MAGIC;
+        vec_ahead(x + i);
+        doubles v = widened(x + i), w = v * (SCALE * 0x1p12); /* v w: the term in 2^-12 */
+        doubles h = doubles_fma(v, w, magic), rest = doubles_fma(v, w, magic - h);
         high += (words)h;
-        low += (words)l;
-        large |= ~(words)(t < EXACT_SMALL * 0x1p12);
+        low += (words)doubles_fma(rest, places, magic);
+        any |= (words)h;
     }
     for (int i = 0; i < PAIRS; i++)
-        if (large[i]) return false;
+        if (any[i] & ~SMALL_BITS) return false;
     exact_add_parts(sum, words_sum(high, n), words_sum(low, n));
     return true;
 }

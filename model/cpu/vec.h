@@ -25,6 +25,14 @@ typedef int32_t vec_int __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vec_bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t vec_half __attribute__((vector_size(2 * LANES)));
 
+/* Asks for the line of the cache that lies a page behind p, in loops over arrays larger than the
+ * caches: virtual machines' processors look ahead by themselves too little, and reading alone then
+ * takes twice as long. What is not there is not fetched: p may be near the end. */
+static inline void vec_ahead(const void *p)
+{
+    __builtin_prefetch((const void *)((uintptr_t)p + 4096));
+}
+
 static inline vec vec_all(float f)
 {
     return f - (vec){0};
@@ -115,19 +123,26 @@ static inline vec vec_get(const real *p)
 {
     vec_half h;
     memcpy(&h, p, sizeof h);
+#if defined(__AVX512F__)
+    return (vec)((vec_bits)_mm512_cvtepu16_epi32((__m256i)h) << 16); /* gcc converts in halves */
+#else
     return (vec)(__builtin_convertvector(h, vec_bits) << 16);
+#endif
 }
 
 /* Round to nearest even in integers, NaN kept quiet: the same bits on every instruction set; the
  * processors' own conversions differ in denormals. */
 static inline void vec_put(real *p, vec v)
 {
-    vec_bits u = (vec_bits)v, nan = (vec_bits)(v != v);
-    vec_bits rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    vec_bits out = (rounded & ~nan) | (((u >> 16) | 0x40u) & nan);
+    vec_bits u = (vec_bits)v, half = u >> 16;
+    vec_bits rounded = (u + 0x7fffu + (half & 1u)) >> 16;
 #if defined(__AVX512F__)
-    __m256i h = _mm512_cvtepi32_epi16((__m512i)out);
+    __mmask16 nan = _mm512_cmpneq_ps_mask((__m512)v, (__m512)v);
+    const __m512i quiet = _mm512_set1_epi32(0x40);
+    __m256i h =
+        _mm512_cvtepi32_epi16(_mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)half, quiet));
 #else
+    vec_bits nan = (vec_bits)(v != v), out = (rounded & ~nan) | ((half | 0x40u) & nan);
     vec_half h = __builtin_convertvector(out, vec_half);
 #endif
     memcpy(p, &h, sizeof h);
@@ -135,9 +150,8 @@ static inline void vec_put(real *p, vec v)
 
 static inline vec vec_rounded(vec v)
 {
-    vec_bits u = (vec_bits)v, nan = (vec_bits)(v != v);
-    vec_bits rounded = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
-    return (vec)((rounded & ~nan) | (((u & 0xffff0000u) | 0x400000u) & nan));
+    vec_bits u = (vec_bits)v, rounded = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
+    return vec_select(v != v, (vec)((u & 0xffff0000u) | 0x400000u), (vec)rounded);
 }
 #else
 static inline vec vec_get(const real *p)
@@ -197,15 +211,26 @@ static inline void vec_out(real *p, vec v, int n)
         vec_put_n(p, v, n);
 }
 
+/* p * 2^n for whole n that leave p's exponent within range; 0 where x is below `least`. */
+static inline vec vec_powered(vec p, vec n, vec x, float least)
+{
+#if defined(__AVX512F__)
+    __mmask16 there = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(least), _CMP_NLT_UQ);
+    return (vec)_mm512_maskz_scalef_ps(there, (__m512)p, (__m512)n);
+#else
+    vec_int powered = (vec_int)p + (__builtin_convertvector(n, vec_int) << 23);
+    return (vec)(powered & ~(x < vec_all(least)));
+#endif
+}
+
 /* e^x to about 1e-7 relative on [-86.6, 88.3]; 0 below, e^88.3 above; NaN stays NaN.
  * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-8 tail is below
- * 1e-8); n goes into the exponent. */
+ * 1e-8); n goes into the exponent. Clamped so that a NaN goes through. */
 static inline vec vec_exp(vec x)
 {
     const vec shift = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec clamped = vec_min(vec_max(vec_all(-86.6f), x), vec_all(88.3f));
+    vec clamped = vec_min(vec_all(88.3f), vec_max(vec_all(-86.6f), x));
     vec n = vec_fma(clamped, vec_all(1.44269504f), shift);
-    vec_int exponent = (vec_int)n << 23;
     n -= shift;
     vec r = vec_fma(n, vec_all(-0.693359375f),
                     clamped); /* ln 2 in two parts: the first is exact times n */
@@ -218,9 +243,7 @@ static inline vec vec_exp(vec x)
     p = vec_fma(p, r, vec_all(0.5f));
     p = vec_fma(p, r, vec_all(1.0f));
     p = vec_fma(p, r, vec_all(1.0f));
-    vec e = (vec)((vec_int)p + exponent);
-    e = (vec)((vec_int)e & ~(x < vec_all(-86.6f)));
-    return vec_select(x != x, x, e);
+    return vec_powered(p, n, x, -86.6f);
 }
 
 /* Runs the block for i = 0, LANES, ... over n elements; `left` is how many of the LANES are there,
