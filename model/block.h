@@ -74,7 +74,8 @@ struct head {
     int rows;      /* of a block */
     float *logits; /* (rows, V of this rank); then, in the same memory, their gradient as real */
     /* tp > 1: of all T rows the largest logit; of each block, at 3 times its first row, what
-     * logprob_sums says (3, rows of the block) */
+     * logprob_sums says (3, rows of the block); else at 2 times it what logprob_forward leaves for
+     * logprob_backward */
     float *most, *sums;
     /* tp > 1, decoded rows: (rows, its share) from each rank; then whole rows of logits */
     float *gathered, *whole;

@@ -62,9 +62,9 @@ static void head_place(struct chunk *c, struct arena *a)
     size_t T = (size_t)c->T_max, V = (size_t)c->V, drawn = (size_t)block_rows(c, DRAW_UNIT);
     h->rows = block_rows(c, HEAD_UNIT);
     h->logits = arena_take_n(a, (size_t)h->rows * (size_t)c->d.V, sizeof(float));
+    h->sums = arena_take_n(a, T, (c->tp > 1 ? 3 : 2) * sizeof(float));
     if (c->tp == 1) return;
     h->most = arena_take_n(a, T, sizeof(float));
-    h->sums = arena_take_n(a, T, 3 * sizeof(float));
     h->gathered = arena_take_n(a, drawn * V, sizeof(float));
     h->whole = arena_take_n(a, drawn * V, sizeof(float));
 }
@@ -109,6 +109,12 @@ static void logits_of(struct pass *p, const struct unit *u, struct block b)
         c->ops->fill_columns(c->head.logits, here(c, c->never.range[i]), -INFINITY, b.n, c->d.V);
 }
 
+/* Of one rank alone, from forward to backward. */
+static float *range_of(const struct chunk *c, struct block b)
+{
+    return c->head.sums + 2 * (size_t)b.from;
+}
+
 /* Adds what the block's rows give, from their logits and dlogp. */
 static void gradients_of(struct pass *p, const struct unit *u, struct block b)
 {
@@ -122,8 +128,8 @@ static void gradients_of(struct pass *p, const struct unit *u, struct block b)
     if (several)
         vocabulary_gradient(p, b);
     else
-        c->ops->logprob_backward(z, io->dlogp + b.from, z, io->target + b.from, io->inv_temperature,
-                                 b.n, c->d.V);
+        c->ops->logprob_backward(z, io->dlogp + b.from, range_of(c, b), z, io->target + b.from,
+                                 io->inv_temperature, b.n, c->d.V);
     void *dnorm =
         several ? (void *)(buffers_of(p)->sum + at) : rows_at(c, k->dnorm, b.from, c->d.C);
     c->ops->linear_backward_input(dnorm, several, z, w->head.linear, b.n);
@@ -186,8 +192,8 @@ static void logprob(const struct pass *p, float *logp, float *entropy, const int
     if (c->parallel.tp)
         vocabulary_logprob(c, logp, entropy, target, b);
     else
-        c->ops->logprob_forward(logp + b.from, entropy + b.from, c->head.logits, target + b.from,
-                                inv_temperature, b.n, c->d.V);
+        c->ops->logprob_forward(logp + b.from, entropy + b.from, p->decode ? NULL : range_of(c, b),
+                                c->head.logits, target + b.from, inv_temperature, b.n, c->d.V);
 }
 
 /* A loss that wants all rows gets them in head_rest, if they are more than a block. */

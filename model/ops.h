@@ -187,13 +187,15 @@ struct ops {
 
     /* --- the head's end. logits float (T,V). inv_temp: 1/temperature.
      * logp[t] = log softmax(logits[t]*inv_temp)[target[t]], entropy[t] of that distribution; target
-     * -1: both 0. --- */
-    void (*logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
-                            float inv_temp, int T, int V);
+     * -1: both 0. range (2,T), or NULL: of each row with a target the largest of x = logits *
+     * inv_temp, then the sum of e^(x - largest), for logprob_backward. --- */
+    void (*logprob_forward)(float *logp, float *entropy, float *range, const float *logits,
+                            const int *target, float inv_temp, int T, int V);
     /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0.
-     * dlogits may be logits: a row is read before anything is written behind its place. */
-    void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits,
-                             const int *target, float inv_temp, int T, int V);
+     * range: as logprob_forward left it, or NULL: formed again. dlogits may be logits: a row is
+     * read before anything is written behind its place. */
+    void (*logprob_backward)(void *dlogits, const float *dlogp, const float *range,
+                             const float *logits, const int *target, float inv_temp, int T, int V);
     /* The same in steps, for a rank that holds V tokens of the vocabulary from `first` on: most[t],
      * the largest of logits[t] * inv_temp; sums (3,T) of this rank's tokens, with x = logits *
      * inv_temp - most: of e^x, of e^x x, and of x of the target; then the gradient for the sums of

@@ -327,18 +327,21 @@ static void staged_attention_backward(void *dqkv, const void *dout, const void *
 
 /* --- the head --- */
 
-static void staged_logprob_forward(float *logp, float *entropy, const float *logits,
+static void staged_logprob_forward(float *logp, float *entropy, float *range, const float *logits,
                                    const int *target, float inv_temp, int T, int V)
 {
     STAGED(logprob_forward, float_written(logp, T, 1), float_written(entropy, T, 1),
-           float_read(logits, T, V), int_read(target, T, 1), inv_temp, T, V);
+           float_written(range, T, 2), float_read(logits, T, V), int_read(target, T, 1), inv_temp,
+           T, V);
 }
 
-static void staged_logprob_backward(void *dlogits, const float *dlogp, const float *logits,
-                                    const int *target, float inv_temp, int T, int V)
+static void staged_logprob_backward(void *dlogits, const float *dlogp, const float *range,
+                                    const float *logits, const int *target, float inv_temp, int T,
+                                    int V)
 {
     STAGED(logprob_backward, real_written(dlogits, T, V), float_read(dlogp, T, 1),
-           float_read(logits, T, V), int_read(target, T, 1), inv_temp, T, V);
+           float_read(range, T, 2), float_read(logits, T, V), int_read(target, T, 1), inv_temp, T,
+           V);
 }
 
 static void staged_logprob_most(float *most, const float *logits, float inv_temp, int T, int V)

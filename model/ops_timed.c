@@ -324,16 +324,17 @@ static void timed_attention_cached(void *out, const void *qkv, const struct kv_l
           kv, rows, T, d, scratch);
 }
 
-static void timed_logprob_forward(float *logp, float *entropy, const float *logits,
+static void timed_logprob_forward(float *logp, float *entropy, float *range, const float *logits,
                                   const int *target, float inv_temp, int T, int V)
 {
-    TIMED(logprob_forward, 0, 4 * area(T, V), logp, entropy, logits, target, inv_temp, T, V);
+    TIMED(logprob_forward, 0, 4 * area(T, V), logp, entropy, range, logits, target, inv_temp, T, V);
 }
 
-static void timed_logprob_backward(void *dlogits, const float *dlogp, const float *logits,
-                                   const int *target, float inv_temp, int T, int V)
+static void timed_logprob_backward(void *dlogits, const float *dlogp, const float *range,
+                                   const float *logits, const int *target, float inv_temp, int T,
+                                   int V)
 {
-    TIMED(logprob_backward, 0, 4 * area(T, V) + reals(T, V), dlogits, dlogp, logits, target,
+    TIMED(logprob_backward, 0, 4 * area(T, V) + reals(T, V), dlogits, dlogp, range, logits, target,
           inv_temp, T, V);
 }
 

@@ -11,7 +11,10 @@ static inline vec scaled(const float *z, int left, float inv_temp)
 static float largest(const float *z, float inv_temp, int V)
 {
     vec most = vec_all(-INFINITY);
-    FOR_VECS(v, left, V, { most = vec_max(most, scaled(z + v, left, inv_temp)); });
+    FOR_VECS(v, left, V, {
+        vec_ahead(z + v);
+        most = vec_max(most, scaled(z + v, left, inv_temp));
+    });
     return vec_largest(most);
 }
 
@@ -30,8 +33,8 @@ static float sum_exp(const float *z, float inv_temp, float most, int V, float *s
 }
 
 /* Rows without a target are skipped: prompts and padding cost nothing in the head. */
-void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
-                         float inv_temp, int T, int V)
+void OP(logprob_forward)(float *logp, float *entropy, float *range, const float *logits,
+                         const int *target, float inv_temp, int T, int V)
 {
     for (int t = 0; t < T; t++) {
         logp[t] = entropy[t] = 0;
@@ -41,6 +44,9 @@ void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const
         float sum = sum_exp(z, inv_temp, most, V, &weighted), log_sum = logf(sum);
         logp[t] = z[target[t]] * inv_temp - most - log_sum;
         entropy[t] = log_sum - weighted / sum;
+        if (!range) continue;
+        range[t] = most;
+        range[T + t] = sum;
     }
 }
 
@@ -50,6 +56,7 @@ static void row_backward(real *dz, const float *z, int target, float inv_temp, f
 {
     float share = -scale / sum;
     FOR_VECS(v, left, V, {
+        vec_ahead(z + v);
         vec d = vec_exp(scaled(z + v, left, inv_temp) - most) * share;
         if (target >= v && target < v + left) d[target - v] += scale;
         vec_out(dz + v, d, left);
@@ -57,8 +64,8 @@ static void row_backward(real *dz, const float *z, int target, float inv_temp, f
 }
 
 /* Probabilities are formed again: keeping them would take V floats a row. */
-void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
-                          float inv_temp, int T, int V)
+void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *range,
+                          const float *logits, const int *target, float inv_temp, int T, int V)
 {
     for (int t = 0; t < T; t++) {
         real *dz = (real *)dlogits + (size_t)t * (size_t)V;
@@ -67,7 +74,8 @@ void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits
             memset(dz, 0, (size_t)V * sizeof *dz);
             continue;
         }
-        float most = largest(z, inv_temp, V), unused, sum = sum_exp(z, inv_temp, most, V, &unused);
+        float unused, most = range ? range[t] : largest(z, inv_temp, V);
+        float sum = range ? range[T + t] : sum_exp(z, inv_temp, most, V, &unused);
         row_backward(dz, z, target[t], inv_temp, most, sum, dlogp[t] * inv_temp, V);
     }
 }

@@ -13,9 +13,10 @@ static double log_sum(const float *z, float inv_temp, int V)
 }
 
 /* exp(lp) may round to 0 where lp is -inf: such terms are left out of the entropy. */
-void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
-                         float inv_temp, int T, int V)
+void OP(logprob_forward)(float *logp, float *entropy, float *range, const float *logits,
+                         const int *target, float inv_temp, int T, int V)
 {
+    (void)range; /* which logprob_backward here does not read */
     for (int t = 0; t < T; t++) {
         logp[t] = entropy[t] = 0;
         if (target[t] < 0) continue;
@@ -31,9 +32,10 @@ void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const
 }
 
 /* The gradient of log softmax: (1 at the target) - p. */
-void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
-                          float inv_temp, int T, int V)
+void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *range,
+                          const float *logits, const int *target, float inv_temp, int T, int V)
 {
+    (void)range;
     for (int t = 0; t < T; t++) {
         const float *z = logits + (size_t)t * (size_t)V;
         real *dz = (real *)dlogits + (size_t)t * (size_t)V;

@@ -323,9 +323,9 @@ START_TEST(logprob)
     enum { T = 4, V = 23 };
     float *z = floats_random(T * V, 1, 3.0f), *r = floats_random(T, 2, 1.0f), dz[T * V], lp[T],
           H[T];
-    ops->logprob_backward(dz, r, z, target, 1.5f, T, V);
+    ops->logprob_backward(dz, r, NULL, z, target, 1.5f, T, V);
     check_gradient(dz, logprob_loss, z, T * V, &(struct ctx){.r = r, .T = T, .N = V});
-    ops->logprob_forward(lp, H, z, target, 1.5f, T, V);
+    ops->logprob_forward(lp, H, NULL, z, target, 1.5f, T, V);
     for (int t = 0; t < T; t++) {
         double sum = 0, entropy = 0;
         for (int v = 0; v < V; v++) sum += exp((double)z[t * V + v] * 1.5);

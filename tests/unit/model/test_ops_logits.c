@@ -10,23 +10,25 @@ START_TEST(logprob)
     float *logits = floats_random(T * V, 1, 8.0f), *dlogp = floats_random(T, 2, 1.0f);
     int target[T] = {0, 74, -1, 13, 16, 64};
     logits[4 * V + 16] = 200.0f; /* a sure one */
-    float lp[T], lp2[T], H[T], H2[T], dz[T * V], dz2[T * V];
+    float lp[T], lp2[T], H[T], H2[T], range[2 * T], dz[T * V], dz2[T * V];
     for (int i = 0; i < 2; i++) {
         float inv_temp = i ? 1.0f / 0.7f : 1.0f;
-        ops->logprob_forward(lp, H, logits, target, inv_temp, T, V);
-        plain->logprob_forward(lp2, H2, logits, target, inv_temp, T, V);
+        ops->logprob_forward(lp, H, range, logits, target, inv_temp, T, V);
+        plain->logprob_forward(lp2, H2, NULL, logits, target, inv_temp, T, V);
         ck_assert_double_le(worst_error(lp, lp2, T), 1e-5);
         ck_assert_double_le(worst_error(H, H2, T), 1e-5);
-        ops->logprob_backward(dz, dlogp, logits, target, inv_temp, T, V);
-        plain->logprob_backward(dz2, dlogp, logits, target, inv_temp, T, V);
+        ops->logprob_backward(dz, dlogp, range, logits, target, inv_temp, T, V);
+        plain->logprob_backward(dz2, dlogp, NULL, logits, target, inv_temp, T, V);
         NEAR_REALS(dz, dz2, T * V);
+        ops->logprob_backward(dz2, dlogp, NULL, logits, target, inv_temp, T, V);
+        ck_assert_mem_eq(dz, dz2, T * V * ops->real_bytes);
     }
     ck_assert(lp[2] == 0 && H[2] == 0);
     for (int i = 0; i < 2; i++) { /* in place: the same */
         const struct ops *o = i ? plain : ops;
-        o->logprob_backward(dz, dlogp, logits, target, 1.25f, T, V);
+        o->logprob_backward(dz, dlogp, NULL, logits, target, 1.25f, T, V);
         memcpy(dz2, logits, sizeof dz2);
-        o->logprob_backward(dz2, dlogp, dz2, target, 1.25f, T, V);
+        o->logprob_backward(dz2, dlogp, NULL, dz2, target, 1.25f, T, V);
         ck_assert_mem_eq(dz, dz2, T * V * o->real_bytes);
     }
     free(logits);
@@ -84,7 +86,7 @@ START_TEST(logprob_in_shares)
         }
     for (int i = 0; i < 3 * T; i++) sums[0][i] += sums[1][i];
     ops->logprob_join(lp, H, sums[0], target, T);
-    plain->logprob_forward(lp2, H2, logits, target, 1.25f, T, V);
+    plain->logprob_forward(lp2, H2, NULL, logits, target, 1.25f, T, V);
     ck_assert_double_le(worst_error(lp, lp2, T), 1e-5);
     ck_assert_double_le(worst_error(H, H2, T), 1e-5);
     plain->logprob_join(lp2, H2, sums[0], target, T);

@@ -242,12 +242,12 @@ START_TEST(logprob)
     int target[T] = {3, 70, -1, 0, 64, 15, 16};
     float lp[T], H[T], a, h;
     char dz[T * V * 4], one[V * 4];
-    ops->logprob_forward(lp, H, z, target, 1.25f, T, V);
-    ops->logprob_backward(dz, dlogp, z, target, 1.25f, T, V);
+    ops->logprob_forward(lp, H, NULL, z, target, 1.25f, T, V);
+    ops->logprob_backward(dz, dlogp, NULL, z, target, 1.25f, T, V);
     for (size_t t = 0; t < T; t++) {
-        ops->logprob_forward(&a, &h, z + t * V, target + t, 1.25f, 1, V);
+        ops->logprob_forward(&a, &h, NULL, z + t * V, target + t, 1.25f, 1, V);
         ck_assert(a == lp[t] && h == H[t]);
-        ops->logprob_backward(one, dlogp + t, z + t * V, target + t, 1.25f, 1, V);
+        ops->logprob_backward(one, dlogp + t, NULL, z + t * V, target + t, 1.25f, 1, V);
         ck_assert_mem_eq(one, dz + t * V * ops->real_bytes, V * ops->real_bytes);
     }
     free(z);
