@@ -178,7 +178,7 @@ static void both_make(struct both *b, int delay, enum codec wire)
     INVARIANT(b->outer.n <= BUCKETS, "%d buckets", b->outer.n);
     for (int i = 0; i < b->outer.n; i++) {
         const struct bucket *bucket = &b->small.optimizer.buckets.b[i];
-        plain_make(&b->plain[i], bucket->master, bucket->mine_n);
+        plain_make(&b->plain[i], bucket->master, bucket_shares(bucket) ? 0 : bucket->mine_n);
     }
 }
 

@@ -18,7 +18,7 @@ struct bucket {
     size_t *count, *offset; /* (members) slices, relative to `at` */
     size_t mine, mine_n;    /* my slice */
     float *grad;            /* (mine_n) sums; of an only replica they lie in the local's */
-    float *master, *m, *v;  /* (mine_n), or NULL, as grad: enum keep */
+    float *master, *m, *v;  /* (mine_n), or NULL, as grad: enum keep; bucket_shares */
     float *reference;       /* (mine_n) or NULL: the master when the reference was taken */
     const char *tied;       /* as in struct param: which tie this is; NULL: none */
     int tie;                /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
@@ -30,6 +30,13 @@ struct bucket {
     int op;    /* its reduction or gather under way */
 };
 enum { TIE_NONE = -1, TIE_REMOTE = -2 };
+
+/* Both copies of a tie are on this rank, and this one has no state of its own: master, moments and
+ * reference are the other's, which alone is updated. */
+static inline bool bucket_shares(const struct bucket *b)
+{
+    return b->tied_copy && b->tie >= 0;
+}
 
 struct bucket_list {
     int n, room;

@@ -34,12 +34,31 @@ static void place_state(struct optimizer *o, struct bucket *b)
     if (o->stage->keep == KEEP_WEIGHTS) return;
     arena_kind(a, ARENA_GRADIENTS);
     if (keeps_training(o)) place_gradient(b, f->members, a);
+    if (bucket_shares(b)) {
+        arena_kind(a, ARENA_BUFFERS);
+        return;
+    }
     arena_kind(a, ARENA_OPTIMIZER);
     float **const state[] = {&b->master, &b->m, &b->v};
     for (int k = 0; k < (keeps_training(o) ? 3 : 1); k++)
         *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
     if (o->stage->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
     arena_kind(a, ARENA_BUFFERS);
+}
+
+/* A tie's copy has what its other has. */
+static void share_state(struct optimizer *o)
+{
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        if (!bucket_shares(b)) continue;
+        const struct bucket *of = &o->buckets.b[b->tie];
+        INVARIANT(b->mine_n == of->mine_n, "%zu numbers tied to %zu", b->mine_n, of->mine_n);
+        b->master = of->master;
+        b->m = of->m;
+        b->v = of->v;
+        b->reference = of->reference;
+    }
 }
 
 /* One array for all buckets, since a checkpoint takes it as one. */
@@ -86,6 +105,7 @@ static void optimizer_place(struct optimizer *o)
         place_state(o, b);
         if (b->tie == TIE_REMOTE && b->mine_n > tied) tied = b->mine_n;
     }
+    share_state(o);
     if (o->stage->keep == KEEP_WEIGHTS) place_piece(o);
     if (!keeps_training(o)) return;
     place_residuals(o);
@@ -291,9 +311,7 @@ static void ties_reduce(struct optimizer *o)
         struct bucket *b = &o->buckets.b[i];
         if (b->tie == TIE_REMOTE) tie_exchange(o, b);
         if (b->tie < 0 || b->tied_copy) continue;
-        struct bucket *head = &o->buckets.b[b->tie];
-        tie_sum(o, b, head->grad);
-        device_copy(o->stage->device, head->grad, b->grad, b->mine_n * sizeof(float));
+        tie_sum(o, b, o->buckets.b[b->tie].grad);
     }
 }
 
@@ -349,6 +367,22 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
                                  s.hi - s.lo, &h);
 }
 
+/* Of a tie on this rank the one that has the state, then the other's weights, when the first of
+ * them has its turn: gathers go in order. */
+static void bucket_update(struct update *u, int i)
+{
+    const struct optimizer *o = u->o;
+    struct bucket *b = &o->buckets.b[i];
+    if (b->tie < 0) bucket_pieces(b, piece_update, u);
+    if (b->tie < i) return;
+    struct bucket *other = &o->buckets.b[b->tie];
+    struct bucket *own = bucket_shares(b) ? other : b, *copy = bucket_shares(b) ? b : other;
+    bucket_pieces(own, piece_update, u);
+    device_copy(o->stage->device, real_at(o, copy, copy->local->weights, copy->mine),
+                real_at(o, own, own->local->weights, own->mine),
+                own->mine_n * o->stage->ops->real_bytes);
+}
+
 /* Bias correction in double: beta^updates loses its digits in float. */
 void optimizer_step(struct optimizer *o, struct adamw h)
 {
@@ -357,7 +391,7 @@ void optimizer_step(struct optimizer *o, struct adamw h)
     h.correction2 = (float)(1 - pow((double)h.beta2, (double)o->updates));
     struct update u = {o, h};
     for (int i = 0; i < o->buckets.n; i++) {
-        bucket_pieces(&o->buckets.b[i], piece_update, &u);
+        bucket_update(&u, i);
         gather_weights(o, i); /* on its way while the next is updated */
     }
     gathered_and_repack(o);

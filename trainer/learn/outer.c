@@ -42,7 +42,8 @@ static void outer_place(struct outer *x, int sites)
     struct outer_slice *slice = arena_take_n(a, (size_t)x->n, sizeof *slice);
     x->bytes = up_to_line(sizeof(struct outer_head));
     for (int i = 0; i < x->n; i++) {
-        struct outer_slice s = {.n = x->optimizer->buckets.b[i].mine_n, .at = x->bytes};
+        const struct bucket *b = &x->optimizer->buckets.b[i];
+        struct outer_slice s = {.n = bucket_shares(b) ? 0 : b->mine_n, .at = x->bytes};
         slice_place(x, &s);
         x->bytes += up_to_line(codec_bytes(x->wire, s.n));
         if (slice) slice[i] = s;
@@ -317,7 +318,8 @@ static int slice_as(const struct outer *x, const struct slice *of, int array, st
     for (int i = 0; i < x->n; i++) {
         const struct bucket *b = &x->optimizer->buckets.b[i];
         float *data = array_of(&x->slice[i], array);
-        if (!data || of->data < b->master || of->data >= b->master + b->mine_n) continue;
+        if (bucket_shares(b) || !data || of->data < b->master || of->data >= b->master + b->mine_n)
+            continue;
         if (!out) return 1;
         *out = *of;
         out->data = data + (of->data - b->master);
