@@ -1,21 +1,40 @@
-/* Operations on flat arrays: plain loops that the compiler vectorises. */
-#include "model/cpu/real.h"
+/* Operations on flat arrays: whole vectors, then what is left by the same formula. */
+#include "model/cpu/vec.h"
 
 void OP(add)(void *y, const void *a, const void *b, size_t n)
 {
     real *out = y;
     const real *p = a, *q = b;
-    for (size_t i = 0; i < n; i++) out[i] = real_put(real_get(p[i]) + real_get(q[i]));
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec_ahead(p + i);
+        vec_ahead(q + i);
+        vec_ahead(out + i);
+        vec_put(out + i, vec_get(p + i) + vec_get(q + i));
+    }
+    for (; i < n; i++) out[i] = real_put(real_get(p[i]) + real_get(q[i]));
 }
 
 void OP(to_real)(void *out, const float *in, size_t n)
 {
-    real *restrict o = out;
-    for (size_t i = 0; i < n; i++) o[i] = real_put(in[i]);
+    real *o = out;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec_ahead(in + i);
+        vec_ahead(o + i);
+        vec_put(o + i, vec_load(in + i));
+    }
+    for (; i < n; i++) o[i] = real_put(in[i]);
 }
 
 void OP(to_float)(float *out, const void *in, size_t n)
 {
-    const real *restrict p = in;
-    for (size_t i = 0; i < n; i++) out[i] = real_get(p[i]);
+    const real *p = in;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec_ahead(p + i);
+        vec_ahead(out + i);
+        vec_store(out + i, vec_get(p + i));
+    }
+    for (; i < n; i++) out[i] = real_get(p[i]);
 }
