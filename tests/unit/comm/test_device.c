@@ -39,6 +39,22 @@ START_TEST(copies_and_fills)
 }
 END_TEST
 
+/* Large ones from a line's start go another way; the bytes beside stay. */
+START_TEST(large_fills)
+{
+    enum { N = (5 << 20) + 77, AROUND = 128 };
+    unsigned char *a = device_host.alloc(N + 2 * AROUND);
+    ck_assert_ptr_nonnull(a);
+    for (size_t at = AROUND; at < AROUND + 14; at += 13) {
+        memset(a, 1, N + 2 * AROUND);
+        device_fill(&device_host, a + at, 0xab, N);
+        for (size_t i = 0; i < N + 2 * AROUND; i++)
+            if (a[i] != (i >= at && i < at + N ? 0xab : 1)) ck_abort_msg("byte %zu of %zu", i, at);
+    }
+    device_host.release(a);
+}
+END_TEST
+
 START_TEST(missing_rows_are_counted)
 {
     unsigned char *a = test_device.alloc(100), *b = test_device.alloc(100);
@@ -183,6 +199,7 @@ END_TEST
 
 #define TESTS(X)                                               \
     X(copies_and_fills, .to = DEVICES)                         \
+    X(large_fills)                                             \
     X(missing_rows_are_counted)                                \
     X(reading_device_memory_faults, FAULT)                     \
     X(writing_device_memory_faults, FAULT)                     \
