@@ -1,8 +1,9 @@
 #include "comm/join.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
+
+#include "comm/base/ahead.h"
 
 enum { BLOCK = 1024 }; /* a multiple of CODEC_BLOCK */
 
@@ -51,21 +52,20 @@ static void join_block(float *acc, const struct join *j, size_t at, size_t n)
     }
 }
 
-/* Two arrays as they are, the case of most calls: added in place, without a block between. In
- * vectors of four, which every processor has, and a page of both asked for ahead, since a loop over
- * so much waits for memory; `to` may be one of them. */
+/* Two arrays as they are, the case of most calls: added in place, without a block between, in
+ * vectors of four, which every processor has. `to` may be one of them. */
 static bool add_pair(float *to, const struct join *j, size_t at, size_t n)
 {
     typedef float four __attribute__((vector_size(16)));
-    enum { LANES = 4, AHEAD = 4096 };
+    enum { LANES = 4 };
     if (j->op != JOIN_SUM || j->before || j->terms != 2) return false;
     if (j->term[0].wire != CODEC_FP32 || j->term[1].wire != CODEC_FP32) return false;
     const float *a = (const float *)j->term[0].at + at, *b = (const float *)j->term[1].at + at;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         four x, y;
-        __builtin_prefetch((const void *)((uintptr_t)(a + i) + AHEAD));
-        __builtin_prefetch((const void *)((uintptr_t)(b + i) + AHEAD));
+        memory_ahead(a + i);
+        memory_ahead(b + i);
         memcpy(&x, a + i, sizeof x);
         memcpy(&y, b + i, sizeof y);
         x += y;

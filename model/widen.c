@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "comm/base/ahead.h"
 #include "comm/base/half.h"
 
 typedef uint32_t four __attribute__((vector_size(16)));
@@ -20,6 +21,8 @@ void widen(float *out, const uint16_t *w, size_t n)
 {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
+        memory_ahead(w + i);
+        memory_ahead(out + i);
         four v = load(w + i);
         memcpy(out + i, &v, sizeof v);
     }

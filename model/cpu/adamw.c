@@ -11,7 +11,7 @@ struct rule {
 
 static void ahead(const void *p, size_t bytes)
 {
-    for (size_t at = 0; at < bytes; at += 64) vec_ahead((const unsigned char *)p + at);
+    for (size_t at = 0; at < bytes; at += 64) memory_ahead((const unsigned char *)p + at);
 }
 
 static inline void step_some(real *restrict p, float *restrict w, float *restrict mean,

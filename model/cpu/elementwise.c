@@ -7,9 +7,9 @@ void OP(add)(void *y, const void *a, const void *b, size_t n)
     const real *p = a, *q = b;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        vec_ahead(p + i);
-        vec_ahead(q + i);
-        vec_ahead(out + i);
+        memory_ahead(p + i);
+        memory_ahead(q + i);
+        memory_ahead(out + i);
         vec_put(out + i, vec_get(p + i) + vec_get(q + i));
     }
     for (; i < n; i++) out[i] = real_put(real_get(p[i]) + real_get(q[i]));
@@ -20,8 +20,8 @@ void OP(to_real)(void *out, const float *in, size_t n)
     real *o = out;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        vec_ahead(in + i);
-        vec_ahead(o + i);
+        memory_ahead(in + i);
+        memory_ahead(o + i);
         vec_put(o + i, vec_load(in + i));
     }
     for (; i < n; i++) o[i] = real_put(in[i]);
@@ -32,8 +32,8 @@ void OP(to_float)(float *out, const void *in, size_t n)
     const real *p = in;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        vec_ahead(p + i);
-        vec_ahead(out + i);
+        memory_ahead(p + i);
+        memory_ahead(out + i);
         vec_store(out + i, vec_get(p + i));
     }
     for (; i < n; i++) out[i] = real_get(p[i]);

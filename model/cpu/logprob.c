@@ -12,7 +12,7 @@ static float largest(const float *z, float inv_temp, int V)
 {
     vec most = vec_all(-INFINITY);
     FOR_VECS(v, left, V, {
-        vec_ahead(z + v);
+        memory_ahead(z + v);
         most = vec_max(most, scaled(z + v, left, inv_temp));
     });
     return vec_largest(most);
@@ -56,7 +56,7 @@ static void row_backward(real *dz, const float *z, int target, float inv_temp, f
 {
     float share = -scale / sum;
     FOR_VECS(v, left, V, {
-        vec_ahead(z + v);
+        memory_ahead(z + v);
         vec d = vec_exp(scaled(z + v, left, inv_temp) - most) * share;
         if (target >= v && target < v + left) d[target - v] += scale;
         vec_out(dz + v, d, left);

@@ -13,8 +13,8 @@ void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, 
         real *out = (real *)y + (size_t)t * (size_t)C;
         vec squares = {0};
         FOR_VECS(c, left, C, {
-            vec_ahead(in + c);
-            vec_ahead(out + c);
+            memory_ahead(in + c);
+            memory_ahead(out + c);
             vec v = vec_in(in + c, left);
             squares = vec_fma(v, v, squares);
         });
@@ -31,8 +31,8 @@ static float sum_gain_dy_x(const real *g, const real *dy, const real *x, int C)
 {
     vec sum = {0};
     FOR_VECS(c, left, C, {
-        vec_ahead(dy + c);
-        vec_ahead(x + c);
+        memory_ahead(dy + c);
+        memory_ahead(x + c);
         sum = vec_fma(vec_in(g + c, left) * vec_in(dy + c, left), vec_in(x + c, left), sum);
     });
     return vec_sum(sum);
@@ -65,8 +65,8 @@ void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
         FOR_VECS(c, left, C, {
             vec own = vec_in(g + c, left) * vec_in(d + c, left) - vec_in(in + c, left) * pull;
             vec out = own * r;
-            vec_ahead((real *)dx + row + c);
-            if (carry) vec_ahead((const real *)carry + row + c);
+            memory_ahead((real *)dx + row + c);
+            if (carry) memory_ahead((const real *)carry + row + c);
             if (carry) out += vec_in((const real *)carry + row + c, left);
             vec_out((real *)dx + row + c, out, left);
         });

@@ -7,8 +7,8 @@ static void turn(real *v, const float *cosine, const float *sine, float sign, in
 {
     int i = 0;
     for (; i + LANES <= half; i += LANES) {
-        vec_ahead(v + i);
-        vec_ahead(v + half + i);
+        memory_ahead(v + i);
+        memory_ahead(v + half + i);
         vec a = vec_get(v + i), b = vec_get(v + half + i);
         vec c = vec_load(cosine + i), s = vec_load(sine + i) * sign;
         vec_put(v + i, a * c - b * s);

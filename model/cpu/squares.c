@@ -54,7 +54,7 @@ static bool add_small(struct exact_sum *sum, const float *x, int n)
     const doubles magic = MAGIC - (doubles){0}, places = 0x1p52 - (doubles){0};
     words high = {0}, low = {0}, any = {0};
     for (int i = 0; i < n; i += PAIRS) {
-        vec_ahead(x + i);
+        memory_ahead(x + i);
         doubles v = widened(x + i), w = v * (SCALE * 0x1p12); /* v w: the term in 2^-12 */
         doubles h = doubles_fma(v, w, magic), rest = doubles_fma(v, w, magic - h);
         high += (words)h;

@@ -12,9 +12,9 @@ void OP(swiglu_forward)(void *y, const void *gu, int T, int F)
         const real *gate = (const real *)gu + (size_t)t * 2 * (size_t)F, *up = gate + F;
         real *out = (real *)y + (size_t)t * (size_t)F;
         FOR_VECS(f, left, F, {
-            vec_ahead(gate + f);
-            vec_ahead(up + f);
-            vec_ahead(out + f);
+            memory_ahead(gate + f);
+            memory_ahead(up + f);
+            memory_ahead(out + f);
             vec g = vec_in(gate + f, left);
             vec_out(out + f, g * sigmoid(g) * vec_in(up + f, left), left);
         });
@@ -30,9 +30,9 @@ void OP(swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F
         const real *d = (const real *)dy + (size_t)t * (size_t)F;
         real *dgate = (real *)dgu + row, *dup = dgate + F;
         FOR_VECS(f, left, F, {
-            vec_ahead(gate + f);
-            vec_ahead(up + f);
-            vec_ahead(d + f);
+            memory_ahead(gate + f);
+            memory_ahead(up + f);
+            memory_ahead(d + f);
             vec g = vec_in(gate + f, left), u = vec_in(up + f, left), dd = vec_in(d + f, left);
             vec s = sigmoid(g);
             vec_out(dgate + f, dd * u * s * (1.0f + g * (1.0f - s)), left);

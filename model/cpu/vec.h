@@ -7,6 +7,7 @@
 #ifndef DUET_MODEL_CPU_VEC_H
 #define DUET_MODEL_CPU_VEC_H
 
+#include "comm/base/ahead.h"
 #include "model/cpu/real.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -24,14 +25,6 @@ typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t vec_int __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vec_bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t vec_half __attribute__((vector_size(2 * LANES)));
-
-/* Asks for the line of the cache that lies a page behind p, in loops over arrays larger than the
- * caches: virtual machines' processors look ahead by themselves too little, and reading alone then
- * takes twice as long. What is not there is not fetched: p may be near the end. */
-static inline void vec_ahead(const void *p)
-{
-    __builtin_prefetch((const void *)((uintptr_t)p + 4096));
-}
 
 static inline vec vec_all(float f)
 {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/ahead.h"
 #include "comm/base/memory.h"
 #include "comm/reduce.h"
 #include "model/precision.h"
@@ -150,8 +151,11 @@ enum { PARTS = 32 };
 static float plain_square_sum(const float *restrict v, size_t n)
 {
     float part[PARTS] = {0}, sum = 0;
-    for (size_t i = 0; i + PARTS <= n; i += PARTS)
+    for (size_t i = 0; i + PARTS <= n; i += PARTS) {
+        memory_ahead(v + i);
+        memory_ahead(v + i + PARTS / 2);
         for (int k = 0; k < PARTS; k++) part[k] += v[i + (size_t)k] * v[i + (size_t)k];
+    }
     for (int k = 0; k < PARTS; k++) sum += part[k];
     return sum;
 }
