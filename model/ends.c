@@ -109,7 +109,7 @@ static void logits_of(struct pass *p, const struct unit *u, struct block b)
         c->ops->fill_columns(c->head.logits, here(c, c->never.range[i]), -INFINITY, b.n, c->d.V);
 }
 
-/* Of one rank alone, from forward to backward. */
+/* From forward to backward, where a rank has the whole vocabulary. */
 static float *range_of(const struct chunk *c, struct block b)
 {
     return c->head.sums + 2 * (size_t)b.from;

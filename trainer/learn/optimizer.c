@@ -367,8 +367,8 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
                                  s.hi - s.lo, &h);
 }
 
-/* Of a tie on this rank the one that has the state, then the other's weights, when the first of
- * them has its turn: gathers go in order. */
+/* A tie on this rank: the copy that has the state, then the other's weights, when the first of the
+ * two has its turn. Gathers go in order. */
 static void bucket_update(struct update *u, int i)
 {
     const struct optimizer *o = u->o;
