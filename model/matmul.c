@@ -71,6 +71,11 @@ void matmul_set_threads(int threads)
     lib.threads = threads;
 }
 
+int matmul_threads(void)
+{
+    return lib.threads;
+}
+
 /* OpenMP keeps its thread count by thread, so every computing thread sets it once. libgomp comes
  * with libdnnl; a libdnnl built for another runtime has no such function, and then nothing is to be
  * set. */

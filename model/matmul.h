@@ -36,6 +36,10 @@ enum matmul_type matmul_type_of_bf16(void);
  * AVX-512. */
 bool matmul_bf16_runs(void);
 
+/* Whether gradients of bf16 are made by the processor's tiles (model/gradients.h): the library
+ * takes AMX, and a rank computes with one thread. */
+bool matmul_tiles(void);
+
 /* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);
 /* The products made so far that are done one row a call, slowly, because no block passed the trial:
@@ -65,6 +69,7 @@ size_t matmul_block_bytes(int widest);
 
 /* Threads the library may use, 1 unless set; call before the first shape is made. */
 void matmul_set_threads(int threads);
+int matmul_threads(void);
 /* GFLOP/s of one library call of `rows` rows, median of several. */
 double matmul_rate(int rows, int N, int K, enum matmul_type type);
 /* Processor seconds of one such call, median of several: for machines that other work shares. */

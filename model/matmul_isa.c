@@ -1,7 +1,10 @@
 /* Which instruction set the matrix library takes here, and how bf16 weights are multiplied with it.
  */
+#define _DEFAULT_SOURCE /* syscall */
 #include <dnnl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "comm/base/environment.h"
 #include "model/matmul.h"
 
@@ -38,6 +41,25 @@ enum matmul_type matmul_type_of_bf16(void)
     if (!known) type = choose_bf16();
     known = true;
     return type;
+}
+
+/* Linux gives a process tile registers when asked. */
+static bool tiles_allowed(void)
+{
+#ifdef SYS_arch_prctl
+    enum { ASK = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
+    return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+/* Ours use one thread. */
+bool matmul_tiles(void)
+{
+    static int known;
+    if (known == 0) known = isa_has(dnnl_cpu_isa_avx512_core_amx) && tiles_allowed() ? 1 : -1;
+    return known > 0 && matmul_threads() == 1;
 }
 
 /* Best first, by the names of ONEDNN_MAX_CPU_ISA. */

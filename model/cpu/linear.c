@@ -1,6 +1,7 @@
 /* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it
  * does not do around it: widening or padding of inputs, bias, rounding. */
 #include "model/cpu/few_rows.h"
+#include "model/gradients.h"
 #include "model/precision.h"
 
 static enum matmul_type type_here(void)
@@ -8,13 +9,23 @@ static enum matmul_type type_here(void)
     return precision_kind(REAL_PRECISION)->product();
 }
 
+/* Gradients of bf16 by the processor's tiles, not by the library. */
+static bool tiles_here(void)
+{
+    return type_here() == MATMUL_BF16 && matmul_tiles();
+}
+
 void OP(linear_place)(struct linear *l, int N, int K, bool backward, struct arena *a)
 {
-    const struct matmul_shape *s = matmul_shape_get(N, K, type_here(), backward);
+    bool tiles = tiles_here();
+    const struct matmul_shape *s = matmul_shape_get(N, K, type_here(), backward && !tiles);
     *l = (struct linear){.N = N, .K = K, .backward = backward, .shape = s};
     if (type_here() == MATMUL_WIDENED) l->few = few_rows_find(N, K, OP(few_rows));
     l->forward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_FORWARD));
-    if (backward) l->backward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_BACKWARD));
+    if (!backward) return;
+    if (tiles) gradients_reserve(K);
+    l->backward_copy = arena_take(a, tiles ? gradients_packed_bytes(N, K)
+                                           : matmul_packed_bytes(s, MATMUL_BACKWARD));
 }
 
 /* `rows` rows of `width` as the library's blocks want them: as they are when that is possible, else
@@ -37,7 +48,10 @@ static const void *block_input(const real *x, int rows, int R, int width, enum m
 void OP(linear_pack)(struct linear *l, const void *w)
 {
     matmul_pack(l->forward_copy, l->shape, MATMUL_FORWARD, w);
-    if (l->backward) matmul_pack(l->backward_copy, l->shape, MATMUL_BACKWARD, w);
+    if (l->backward && tiles_here())
+        gradients_pack(l->backward_copy, w, l->N, l->K);
+    else if (l->backward)
+        matmul_pack(l->backward_copy, l->shape, MATMUL_BACKWARD, w);
     l->stored = l->few.run ? w : NULL;
 }
 
@@ -94,23 +108,37 @@ void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linea
 void OP(linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
                                int T)
 {
-    product(dx, dx_float, dy, l->K, l->N, l, MATMUL_BACKWARD, NULL, T);
+    struct gradients_to to = {dx_float ? NULL : dx, dx_float ? dx : NULL};
+    if (tiles_here())
+        gradients_input(to, dy, l->backward_copy, l->N, l->K, T);
+    else
+        product(dx, dx_float, dy, l->K, l->N, l, MATMUL_BACKWARD, NULL, T);
 }
 
 /* In pieces of a fixed number of rows added in order, so that the bits depend on dy and x alone. */
-void OP(linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K,
-                                int T)
+static void library_weight(float *dw, const real *dy, const real *x, int N, int K, int T)
 {
     enum matmul_type type = type_here();
     const struct matmul_shape *s = matmul_shape_get(N, K, type, true);
     int R = matmul_gradient_rows(s);
     for (int t = 0; t < T; t += R) {
         int rows = T - t < R ? T - t : R;
-        const real *g = (const real *)dy + (size_t)t * (size_t)N;
-        const real *in = (const real *)x + (size_t)t * (size_t)K;
+        const real *g = dy + (size_t)t * (size_t)N, *in = x + (size_t)t * (size_t)K;
         matmul_gradient(dw, s, block_input(g, rows, R, N, type, matmul_scratch(0)),
                         block_input(in, rows, R, K, type, matmul_scratch(1)));
-        for (int r = 0; db && r < rows; r++)
-            for (int n = 0; n < N; n++) db[n] += real_get(g[(size_t)r * (size_t)N + (size_t)n]);
     }
+}
+
+void OP(linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K,
+                                int T)
+{
+    const real *g = dy;
+    if (tiles_here()) {
+        gradients_reserve(K);
+        gradients_weight(dw, dy, x, N, K, T);
+    } else {
+        library_weight(dw, dy, x, N, K, T);
+    }
+    for (int t = 0; db && t < T; t++)
+        for (int n = 0; n < N; n++) db[n] += real_get(g[(size_t)t * (size_t)N + (size_t)n]);
 }
