@@ -11,4 +11,5 @@ if ! "$venv/bin/python" -c 'import trl' 2>/dev/null; then
     echo "peers: adding TRL to $venv"
     "$venv/bin/pip" install -q trl >"$peers/trl.log" 2>&1 || echo "peers: no TRL; see $peers/trl.log"
 fi
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$peers/inductor} # compiling takes minutes
 exec "$venv/bin/python" "$here/bench/bench.py" "$duet"

@@ -21,10 +21,10 @@ class Failed(Exception):
 
 
 def pinned(threads):
-    """The same cores and thread count for everybody."""
+    """The same cores and thread count for everybody; freed memory stays with the process, as a peer's user would tune it."""
     which = ",".join(map(str, machine.cores(threads)))
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false",
-               HF_HUB_OFFLINE="1", PYTHONWARNINGS="ignore")
+               HF_HUB_OFFLINE="1", PYTHONWARNINGS="ignore", MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 34))
     return ["taskset", "-c", which], env
 
 

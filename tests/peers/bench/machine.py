@@ -21,6 +21,10 @@ def has_bf16():
     return bool({"avx512_bf16", "amx_bf16"} & set(instruction_sets()))
 
 
+def has_amx():
+    return "amx_bf16" in instruction_sets()
+
+
 def model_name():
     found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     return found.group(1) if found else "unknown"

@@ -9,9 +9,10 @@ import sys
 import time
 
 
-def serve(work, note=""):
-    """Warms up with one turn."""
-    work()
+def serve(work, note="", turns=1):
+    """Warms up with some turns."""
+    for _ in range(turns):
+        work()
     print(json.dumps(dict(ready=True, note=note)), flush=True)
     for _ in sys.stdin:
         start, used = time.perf_counter(), time.process_time()
@@ -32,7 +33,8 @@ def make_model(job, keep=True):
 
 
 def isa(torch):
-    return f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+    amx = ", AMX in oneDNN" if getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16") else ""
+    return f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}{amx}"
 
 
 def block_loss(torch, model, hidden, target, rows=1024):
@@ -78,7 +80,7 @@ def train(job):
         adam.zero_grad(set_to_none=True)
         return dict(tokens=n * job["sequence"], loss=total)
 
-    serve(work, isa(torch))
+    serve(work, isa(torch), turns=2 if job["tokens"] < 8192 else 1)  # the second still takes up to half as long again
 
 
 def decode(job):
@@ -105,7 +107,7 @@ def llama(job):
     L.llama_log_set(quiet, ctypes.c_void_p(0))
     L.llama_backend_init()
     mp = L.llama_model_default_params()
-    mp.use_extra_bufts = False  # with AMX and rows of 576 its repacked weights crash (0.3.36)
+    mp.use_extra_bufts = False  # no use to BF16 and F32; with rows of 576 its repacked Q8_0 for AMX crashes (0.3.36)
     model = L.llama_model_load_from_file(job["gguf"].encode(), mp)
     batch_size, prompt, answer = job["batch"], job["prompt"], job["answer"]
     cp = L.llama_context_default_params()
