@@ -30,8 +30,13 @@ build/found.mk: launch/setup.sh launch/hdf5_libs.sh Makefile
 	@{ echo "FOUND_CFLAGS := $$(pkg-config --cflags $(PKGS) | sed 's/-I/-isystem /g')"; \
 	   echo "FOUND_LIBS := $$(launch/hdf5_libs.sh) $$(pkg-config --libs $(filter-out hdf5-serial,$(PKGS))) -ldnnl -lm -ldl"; \
 	   echo "FOUND_CHECK := $$(pkg-config --libs check)"; } >$@.tmp && mv $@.tmp $@
-ifeq ($(CUDA),1)
-$(error CUDA=1: the CUDA backend is not part of this build yet; leave CUDA out)
+
+# --- CUDA: auto, what is asked for by name is built if there is nvcc; 1, it must be; 0, nothing ---
+NVCC := $(if $(filter 0,$(CUDA)),,$(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc)))
+CXX_BASE := $(if $(filter %gcc,$(CC_BASE)),$(patsubst %gcc,%g++,$(CC_BASE)),g++)
+CXX_FOUND := $(shell command -v $(lastword $(CXX_BASE)))
+ifeq ($(CUDA)$(NVCC),1)
+$(error CUDA=1: no nvcc in PATH or /usr/local/cuda/bin; install the CUDA toolkit, or leave CUDA out)
 endif
 
 # --- flags ---
@@ -70,13 +75,15 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach r,$(REALS),$(PLAIN_SRC:%.c=$(BUILD)/%.$(r).o))
 LIB     := $(BUILD)/libduet.a
 BIN     := $(BUILD)/duet
-SOURCES := $(sort $(wildcard $(foreach d,comm model pipeline trainer tests,$d/*.[ch] $d/*/*.[ch] $d/*/*/*.[ch])))
+SOURCES := $(sort $(wildcard $(foreach d,comm model pipeline trainer tests,$(foreach e,[ch] cu cuh cpp,$d/*.$e $d/*/*.$e $d/*/*/*.$e))))
 
 tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c tests/$(1)/*/$(2)_*.c))
 UNIT     := $(call tests_in,unit,test)
 PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)
 GROWTH   := $(call tests_in,growth,test)
+# (Without a C++ compiler the emulated GPU is not there: `make test` says so.)
+CUDA_TESTS := $(if $(CXX_FOUND),$(call tests_in,cuda,test))
 FUZZ     := $(if $(FUZZERS),$(FUZZERS:%=$(BUILD)/tests/fuzz/fuzz_%),$(call tests_in,fuzz,fuzz))
 FAULTS   := $(wildcard tests/faults/test_*.sh)
 GROWTH_SH := $(wildcard tests/growth/test_*.sh)
@@ -88,7 +95,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers bench-peers asan soak fuzz \
+.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-cuda test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers bench-peers asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -179,12 +186,30 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) $^ $(FOUND_CHECK) $(LIBS) -o $@
 
+# --- CUDA sources for the host, against the emulated GPU of tests/cuda ---
+CUDA_SRC := $(wildcard comm/cuda/*.cu model/cuda/*.cu)
+CUDA_STD := -std=c++20 -ffp-contract=off -I. $(OPT_$(MODE)) -pthread -MMD -MP
+EMULATED := $(patsubst %,$(BUILD)/emulated/%.o,$(basename $(CUDA_SRC) $(wildcard tests/cuda/*.cu tests/cuda/emulation/*.cpp)))
+define EMULATED_RULE
+$(BUILD)/emulated/%.o: %.$(1) $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CXX,$$< (emulated))
+	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
+endef
+$(foreach e,cu cpp,$(eval $(call EMULATED_RULE,$(e))))
+$(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(MPICC) $(LDFLAGS) -rdynamic $< $(EMULATED) $(LIB) $(FOUND_CHECK) $(LIBS) -lstdc++ -o $@
+
 # --- testing: each ends with "N passed, N failed" ---
-test: all $(UNIT) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
-	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --growth $(GROWTH) --faults $(GROWTH_SH) $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
-tests: all $(UNIT) $(PROPERTY) $(MPI) $(GROWTH) ## build every test, run none
+test: all $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
+	@$(if $(CUDA_TESTS),,echo '  skip  cuda/*: no $(lastword $(CXX_BASE)) (make setup)')
+	@$(RUN_TESTS) --unit $(UNIT) $(CUDA_TESTS) --property $(PROPERTY) --mpi $(MPI) --growth $(GROWTH) --faults $(GROWTH_SH) $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
+tests: all $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH) ## build every test, run none
 test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
+test-cuda: $(CUDA_TESTS) ## the CUDA sources, on an emulated GPU
+	@$(RUN_TESTS) --unit $(CUDA_TESTS)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
 	@$(RUN_TESTS) --property $(PROPERTY)
 test-mpi: $(MPI) ## several ranks; the first line of a test says which counts
@@ -205,8 +230,8 @@ test-peers: all ## against tokenizers, transformers, ... with real models, in a 
 
 asan: ## unit, property, growth and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run
-asan-run: $(UNIT) $(PROPERTY) $(MPI) $(GROWTH)
-	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --growth $(GROWTH) --mpi $(MPI)
+asan-run: $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH)
+	@$(RUN_TESTS) --unit $(UNIT) $(CUDA_TESTS) --property $(PROPERTY) --growth $(GROWTH) --mpi $(MPI)
 
 soak: all ## layouts drawn by chance, for SECONDS (60): resumed is unbroken, bit for bit, and the ratio is 1
 	@SOAK=$(SECONDS) bash tests/faults/test_any_layout.sh $(BIN) 1 $$(date +%s)

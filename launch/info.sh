@@ -49,12 +49,9 @@ row "  oneDNN takes" "$(onednn_isa)"
 row "  ours" "${best:-base} (DUET_ISA=plain|base|avx2|avx512|amx chooses)"
 row cores "$(nproc), $(sed -n 's/^model name[^:]*: *//p;T;q' /proc/cpuinfo)"
 row memory "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 } /^MemAvailable/ { printf ", %.1f GiB available", $2 / 1048576 }' /proc/meminfo)"
+row "C++" "$(first_line g++ --version) (tests on an emulated GPU)"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
-if [ -n "$nvcc" ]; then
-    row CUDA "nvcc $("$nvcc" --version | sed -n 's/.*release \([^,]*\).*/\1/p') found; CUDA backend: not part of this build yet"
-else
-    row CUDA "no nvcc; CUDA backend: not part of this build yet"
-fi
+row CUDA "$(if [ -n "$nvcc" ]; then echo "nvcc $("$nvcc" --version | sed -n 's/.*release \([^,]*\).*/\1/p')"; else echo "no nvcc"; fi); no recipe runs on a GPU yet (docs/CUDA.md)"
 for tool in clang-format clang-tidy cppcheck shellcheck; do
     command -v $tool >/dev/null || row $tool "missing (make setup-dev)"
 done

@@ -9,6 +9,7 @@ set -u
 # Debian package | how to see that it is there | what for
 needed='
 gcc            | command gcc           | compiles
+g++            | command g++           | tests: CUDA sources on an emulated GPU
 libc6-dev      | header stdio.h        | the C library
 pkg-config     | command pkg-config    | finds the libraries below
 openmpi-bin    | command mpirun        | starts the ranks
