@@ -95,7 +95,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-cuda test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers bench-peers asan soak fuzz \
+.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed cuda test-gpu test test-unit test-cuda test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers bench-peers asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -201,6 +201,33 @@ $(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) -rdynamic $< $(EMULATED) $(LIB) $(FOUND_CHECK) $(LIBS) -lstdc++ -o $@
 
+# --- the same for GPUs, by nvcc: machine code for three generations and PTX for later ones ---
+CUDA_ARCH  ?= 80 90a 100
+CUDA_PTX   := 100
+CUDA_CODE  := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) $(foreach a,$(filter $(CUDA_PTX),$(CUDA_ARCH)),-gencode arch=compute_$a,code=compute_$a)
+# (No contraction: what is fused is written so, and bits do not depend on the compiler's taste.)
+NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror,-pthread -lineinfo
+CUDA_LIB   := $(wildcard $(NVCC:%/bin/nvcc=%)/lib64 $(NVCC:%/bin/nvcc=%)/lib)
+CUDA_OBJ   := $(CUDA_SRC:%.cu=$(BUILD)/cuda/%.o)
+# Tests that know the emulated GPU do not run on a real one.
+CUDA_REAL  := $(patsubst %.c,$(BUILD)/cuda/%,$(shell grep -L emulation/emulation.h $(wildcard tests/cuda/test_*.c)))
+$(BUILD)/cuda/flags: NOW = $(NVCC) $(NVCC_FLAGS)
+$(BUILD)/cuda/flags: FORCE
+	@mkdir -p $(@D); echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' >$@
+$(BUILD)/cuda/%.o: %.cu $(BUILD)/cuda/flags
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
+$(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(MPICC) $(LDFLAGS) $< $(CUDA_OBJ) $(LIB) $(FOUND_CHECK) $(LIBS) $(CUDA_LIB:%=-L%) -lcudart_static -lstdc++ -lrt -o $@
+cuda: $(if $(NVCC),$(CUDA_OBJ) $(CUDA_REAL)) ## CUDA sources for GPUs, and their tests, if there is nvcc; CUDA_ARCH="90a": for these alone
+	@$(if $(NVCC),tests/support/spills.sh $(CUDA_OBJ:.o=.ptxas),echo "no nvcc in PATH or /usr/local/cuda/bin$(if $(filter 0,$(CUDA)), asked for (CUDA=0)): nothing is built")
+ifeq ($(CUDA),1)
+all: cuda
+endif
+
 # --- testing: each ends with "N passed, N failed" ---
 test: all $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
 	@$(if $(CUDA_TESTS),,echo '  skip  cuda/*: no $(lastword $(CXX_BASE)) (make setup)')
@@ -210,6 +237,8 @@ test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
 test-cuda: $(CUDA_TESTS) ## the CUDA sources, on an emulated GPU
 	@$(RUN_TESTS) --unit $(CUDA_TESTS)
+test-gpu: cuda ## the same tests on this machine's GPU
+	@$(RUN_TESTS) --unit $(CUDA_REAL)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
 	@$(RUN_TESTS) --property $(PROPERTY)
 test-mpi: $(MPI) ## several ranks; the first line of a test says which counts

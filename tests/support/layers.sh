@@ -18,7 +18,7 @@ for test in tests/unit/*.c tests/unit/*/*.c; do
 done
 [ "${misplaced:-}" ] && exit 1
 # shellcheck disable=SC2016
-find comm model pipeline trainer -name '*.[ch]' | sort | xargs awk '
+find comm model pipeline trainer -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort | xargs awk '
 BEGIN {
     may["comm"] = "comm"
     may["model"] = "comm model"
@@ -28,7 +28,9 @@ BEGIN {
     for (f = split(floors, floor, ", "); f > 0; f--)
         for (i = split(floor[f], rooms, " "); i > 0; i--)
             height[rooms[i]] = f
-    # header: the only folder or file that includes it
+    # header: the only folders or files that include it
+    room["cuda_runtime.h"] = "comm/cuda/ model/cuda/"
+    room["cuda_bf16.h"] = "model/cuda/"
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"
@@ -49,6 +51,11 @@ function step(here, there) {
         return
     else if (height[there] >= height[here])
         refuse("trainer/" here " is on floor " height[here] ", trainer/" there " on floor " height[there] ": a step up")
+}
+function is_in(file, list,    i, n, part) {
+    n = split(list, part, " ")
+    for (i = 1; i <= n; i++) if (index(file, part[i]) == 1) return 1
+    return 0
 }
 function among(word, list) { return index(" " list " ", " " word " ") > 0 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
@@ -74,7 +81,7 @@ function among(word, list) { return index(" " list " ", " " word " ") > 0 }
 /^#include/ && seen[FILENAME, $2]++ { refuse("included before") }
 /^[ \t]*#[ \t]*include[ \t]*</ {
     split($0, part, /[<>]/)
-    if (part[2] in room && index(FILENAME, room[part[2]]) != 1)
+    if (part[2] in room && !is_in(FILENAME, room[part[2]]))
         refuse("<" part[2] "> is included in " room[part[2]] " only")
     if (part[2] == "mpi.h" && FILENAME ~ /^model\//)
         refuse("model/ knows no ranks")
