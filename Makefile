@@ -194,10 +194,10 @@ define EMULATED_RULE
 $(BUILD)/emulated/%.o: %.$(1) $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CXX,$$< (emulated))
-	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
+	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Wno-unknown-pragmas -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
 endef
 $(foreach e,cu cpp,$(eval $(call EMULATED_RULE,$(e))))
-$(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
+$(CUDA_TESTS): $(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) -rdynamic $< $(EMULATED) $(LIB) $(FOUND_CHECK) $(LIBS) -lstdc++ -o $@
 
@@ -218,7 +218,7 @@ $(BUILD)/cuda/%.o: %.cu $(BUILD)/cuda/flags
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
-$(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(LIB)
+$(CUDA_REAL): $(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) $< $(CUDA_OBJ) $(LIB) $(FOUND_CHECK) $(LIBS) $(CUDA_LIB:%=-L%) -lcudart_static -lstdc++ -lrt -o $@

@@ -1,0 +1,32 @@
+/* For .cu files alone: the rows that this backend has. Each is a template over `real`, defined and
+ * instantiated for both types in the file of its name, and found by table.cu through this list. */
+#ifndef DUET_MODEL_CUDA_ROWS_H
+#define DUET_MODEL_CUDA_ROWS_H
+
+#include <type_traits>
+
+extern "C" {
+#include "model/ops.h"
+}
+
+#define CUDA_ROWS(X)   \
+    X(copy_rows)       \
+    X(scatter_rows)    \
+    X(embed_forward)   \
+    X(embed_backward)  \
+    X(add)             \
+    X(swiglu_forward)  \
+    X(swiglu_backward) \
+    X(rope)            \
+    X(fill_columns)    \
+    X(to_real)         \
+    X(to_float)
+
+/* A row of struct ops as a function of `real`: its type is that of the member. */
+template <class real> struct rows {
+#define ROW(name) static std::remove_pointer_t<decltype(ops::name)> name;
+    CUDA_ROWS(ROW)
+#undef ROW
+};
+
+#endif
