@@ -9,17 +9,23 @@ extern "C" {
 #include "model/ops.h"
 }
 
-#define CUDA_ROWS(X)   \
-    X(copy_rows)       \
-    X(scatter_rows)    \
-    X(embed_forward)   \
-    X(embed_backward)  \
-    X(add)             \
-    X(swiglu_forward)  \
-    X(swiglu_backward) \
-    X(rope)            \
-    X(fill_columns)    \
-    X(to_real)         \
+#define CUDA_ROWS(X)          \
+    X(copy_rows)              \
+    X(scatter_rows)           \
+    X(embed_forward)          \
+    X(embed_backward)         \
+    X(rmsnorm_forward)        \
+    X(rmsnorm_backward)       \
+    X(rmsnorm_heads_forward)  \
+    X(rmsnorm_heads_backward) \
+    X(add)                    \
+    X(swiglu_forward)         \
+    X(swiglu_backward)        \
+    X(combine_forward)        \
+    X(combine_backward)       \
+    X(rope)                   \
+    X(fill_columns)           \
+    X(to_real)                \
     X(to_float)
 
 /* A row of struct ops as a function of `real`: its type is that of the member. */
