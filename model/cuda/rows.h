@@ -24,7 +24,15 @@ extern "C" {
     X(combine_forward)        \
     X(combine_backward)       \
     X(rope)                   \
+    X(logprob_forward)        \
+    X(logprob_backward)       \
+    X(logprob_most)           \
+    X(logprob_sums)           \
+    X(logprob_share_backward) \
+    X(logprob_join)           \
     X(fill_columns)           \
+    X(adamw_step)             \
+    X(square_sum)             \
     X(to_real)                \
     X(to_float)
 
