@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "comm/base/die.h"
+#include "comm/base/touch.h"
 
 enum { LINE_BYTES = 64 };
 
@@ -64,12 +65,24 @@ void arena_reserve(struct arena *a, const struct device *device, size_t bytes)
     atomic_fetch_add(&allocations, 1);
 }
 
+/* The host's pages come in half the time where a second core has nothing else to do. */
+static void clear(const struct arena *a)
+{
+    struct touch t = {0};
+    if (a->device != &device_host) {
+        device_clear(a->device, a->base, a->size);
+        return;
+    }
+    touch_begin(&t, a->base, a->size);
+    touch_end(&t);
+}
+
 /* The memory is filled with zeros so that every page is touched here: a lack of memory shows before
  * step 1, not in the middle of it. */
 void arena_back(struct arena *a, const struct device *device, size_t bytes)
 {
     arena_reserve(a, device, bytes);
-    device_clear(device, a->base, a->size);
+    clear(a);
     if (a->host) arena_back(a->host, &device_host, a->host->used);
 }
 
