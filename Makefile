@@ -194,7 +194,7 @@ define EMULATED_RULE
 $(BUILD)/emulated/%.o: %.$(1) $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CXX,$$< (emulated))
-	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Wno-unknown-pragmas -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
+	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
 endef
 $(foreach e,cu cpp,$(eval $(call EMULATED_RULE,$(e))))
 $(CUDA_TESTS): $(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
@@ -206,7 +206,7 @@ CUDA_ARCH  ?= 80 90a 100
 CUDA_PTX   := 100
 CUDA_CODE  := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) $(foreach a,$(filter $(CUDA_PTX),$(CUDA_ARCH)),-gencode arch=compute_$a,code=compute_$a)
 # (No contraction: what is fused is written so, and bits do not depend on the compiler's taste.)
-NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror,-pthread -lineinfo
+NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-Werror,-pthread -lineinfo
 CUDA_LIB   := $(wildcard $(NVCC:%/bin/nvcc=%)/lib64 $(NVCC:%/bin/nvcc=%)/lib)
 CUDA_OBJ   := $(CUDA_SRC:%.cu=$(BUILD)/cuda/%.o)
 # Tests that know the emulated GPU do not run on a real one.

@@ -23,7 +23,7 @@ __device__ __forceinline__ float less(float x, float most)
 /* The same sums for a larger `most`. */
 __device__ __forceinline__ running moved(running r, float most)
 {
-    float d = less(r.most, most), e = expf(d);
+    float d = r.most - most, e = expf(d);
     return {most, e * r.sum, e * (r.weighted + d * r.sum)};
 }
 
@@ -84,10 +84,18 @@ __device__ __forceinline__ running row_running(const float *z, float inv_temp, i
     return block_joined(r);
 }
 
+/* The largest and the sum of row t of T, where somebody wants them. */
+__device__ __forceinline__ void range_put(float *range, int t, int T, const running &r)
+{
+    if (!range || threadIdx.x > 0) return;
+    range[t] = r.most;
+    range[T + t] = r.sum;
+}
+
 /* Rows without a target cost nothing. */
 __global__ static void __launch_bounds__(BLOCK)
-    logprob_forward_kernel(float *logp, float *entropy, const float *logits, const int *target,
-                           float inv_temp, int V, bool whole)
+    logprob_forward_kernel(float *logp, float *entropy, float *range, const float *logits,
+                           const int *target, float inv_temp, int V, bool whole)
 {
     int t = (int)blockIdx.x, wanted = target[t];
     float lp = 0, H = 0;
@@ -97,6 +105,7 @@ __global__ static void __launch_bounds__(BLOCK)
         float log_sum = logf(r.sum);
         lp = z[wanted] * inv_temp - r.most - log_sum;
         H = log_sum - r.weighted / r.sum;
+        range_put(range, t, (int)gridDim.x, r);
     }
     if (threadIdx.x == 0) {
         logp[t] = lp;
@@ -105,27 +114,23 @@ __global__ static void __launch_bounds__(BLOCK)
 }
 
 template <class real>
-void rows<real>::logprob_forward(float *logp, float *entropy, const float *logits,
+void rows<real>::logprob_forward(float *logp, float *entropy, float *range, const float *logits,
                                  const int *target, float inv_temp, int T, int V)
 {
-    launch(logprob_forward_kernel, (unsigned)T, BLOCK, logp, entropy, logits, target, inv_temp, V,
-           spans_fit((size_t)V, logits));
+    launch(logprob_forward_kernel, (unsigned)T, BLOCK, logp, entropy, range, logits, target,
+           inv_temp, V, spans_fit((size_t)V, logits));
 }
 
 /* --- gradients --- */
 
-/* most and sum of each row, for the gradient. */
 __global__ static void __launch_bounds__(BLOCK)
-    statistics_kernel(float *most, float *sum, const float *logits, const int *target,
-                      float inv_temp, int V, bool whole)
+    range_kernel(float *range, const float *logits, const int *target, float inv_temp, int V,
+                 bool whole)
 {
     int t = (int)blockIdx.x;
     if (target[t] < 0) return;
-    running r = row_running(logits + (size_t)t * (size_t)V, inv_temp, V, whole);
-    if (threadIdx.x == 0) {
-        most[t] = r.most;
-        sum[t] = r.sum;
-    }
+    range_put(range, t, (int)gridDim.x,
+              row_running(logits + (size_t)t * (size_t)V, inv_temp, V, whole));
 }
 
 /* What the gradient of an element needs, beside its logit. */
@@ -192,16 +197,20 @@ static void post_gradient(real *dlogits, const float *logits, gradient g, int T)
     }
 }
 
+/* Without a range it is formed again: the same bits. */
 template <class real>
-void rows<real>::logprob_backward(void *dlogits, const float *dlogp, const float *logits,
-                                  const int *target, float inv_temp, int T, int V)
+void rows<real>::logprob_backward(void *dlogits, const float *dlogp, const float *range,
+                                  const float *logits, const int *target, float inv_temp, int T,
+                                  int V)
 {
-    float *most = scratch_floats(), *sum = most + SCRATCH_FLOATS / 2;
     int most_rows = (int)(SCRATCH_FLOATS / 2);
-    INVARIANT(T <= most_rows, "%d rows of logits in a block, %d at most", T, most_rows);
-    launch(statistics_kernel, (unsigned)T, BLOCK, most, sum, logits, target, inv_temp, V,
-           spans_fit((size_t)V, logits));
-    post_gradient((real *)dlogits, logits, {dlogp, sum, most, target, 0, V, inv_temp}, T);
+    if (!range) {
+        INVARIANT(T <= most_rows, "%d rows of logits in a block, %d at most", T, most_rows);
+        launch(range_kernel, (unsigned)T, BLOCK, scratch_floats(), logits, target, inv_temp, V,
+               spans_fit((size_t)V, logits));
+        range = scratch_floats();
+    }
+    post_gradient((real *)dlogits, logits, {dlogp, range + T, range, target, 0, V, inv_temp}, T);
 }
 
 template <class real>
