@@ -69,8 +69,8 @@ __device__ __forceinline__ void add_exact(exact &a, exact b)
 constexpr int MANTISSA = 23, BIAS = 150; /* x = mantissa * 2^(exponent - BIAS) */
 constexpr int TOO_LARGE = 50;            /* terms are below 2^50 */
 
-/* 2^SQUARE_BITS x^2 to the nearest multiple of 2^-64, ties to even: the square of a mantissa has 48
- * bits, to be shifted. */
+/* 2^SQUARE_BITS x^2 to the nearest multiple of 2^-64: the square of a mantissa has 48 bits, to be
+ * shifted by an even number, so that it never lies half way between two. */
 __device__ __forceinline__ exact square_of(float x)
 {
     unsigned bits = __float_as_uint(x) & 0x7fffffffu, exponent = bits >> MANTISSA;
@@ -85,9 +85,7 @@ __device__ __forceinline__ exact square_of(float x)
     if (shift > 0) return {square << shift, square >> (64 - shift), 0};
     if (shift == 0) return {square, 0, 0};
     if (shift <= -64) return {0, 0, 0};
-    unsigned long long kept = square >> -shift, rest = square & ((1ull << -shift) - 1);
-    unsigned long long half = 1ull << (-shift - 1);
-    return {kept + (rest > half || (rest == half && (kept & 1))), 0, 0};
+    return {(square + (1ull << (-shift - 1))) >> -shift, 0, 0};
 }
 static_assert(SQUARE_BITS % 2 == 0 && TOO_LARGE % 2 == 0, "the limit is a power of two");
 

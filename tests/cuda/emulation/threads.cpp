@@ -1,8 +1,9 @@
 /* A grid, run on one host thread: blocks one after the other in an order drawn by chance, a block's
- * threads as fibers. A fiber runs until it waits (for its block, or for lanes of its warp) or ends;
- * which of those that can go on does, is drawn by chance, so that a missing barrier shows as values
- * not yet written, or written too early. Where none can go on, some wait for others that have ended
- * or wait elsewhere: they are named. */
+ * threads as fibers. A fiber runs until it waits (for its block, or for lanes of its warp) or ends.
+ * Which of those that can go on does, is drawn by chance: between two barriers either any of them,
+ * or one warp after the other, each as far as it can go. So a missing barrier shows as values not
+ * yet written, or written too early. Where none can go on, some wait for others that have ended or
+ * wait elsewhere: they are named. */
 #include "emulation.h"
 
 #include <cstdio>
@@ -41,6 +42,7 @@ static struct {
     unsigned char *stacks;
     fiber fibers[MOST_THREADS], *now;
     std::vector<int> ready;
+    bool by_warp;
     int n, waiting, ended; /* threads of a block; of those at the barrier; of those that ended */
     const std::function<void()> *body;
     const void *kernel;
@@ -165,7 +167,6 @@ static void fiber_begin(int i)
     *f = {};
     f->stack_top = top;
     f->id = {u % blockDim.x, u / blockDim.x % blockDim.y, u / blockDim.x / blockDim.y};
-    grid.ready.push_back(i);
 }
 
 /* --- waiting --- */
@@ -205,6 +206,21 @@ static void go_on(int i)
     grid.ready.push_back(i);
 }
 
+/* All threads of the block, warps in an order drawn by chance. */
+static void all_go_on()
+{
+    int warps = (grid.n + warpSize - 1) / warpSize, order[MOST_THREADS / warpSize] = {};
+    for (int w = 0; w < warps; w++) {
+        int k = (int)emulated_draw((unsigned)w + 1);
+        order[w] = order[k];
+        order[k] = w;
+    }
+    for (int w = 0; w < warps; w++)
+        for (int i = order[w] * warpSize; i < (order[w] + 1) * warpSize && i < grid.n; i++)
+            go_on(i);
+    grid.by_warp = emulated_draw(2);
+}
+
 /* All are there: they must have come to the same barrier. */
 static void open_barrier()
 {
@@ -213,9 +229,9 @@ static void open_barrier()
         if (f->line != grid.fibers[0].line || strcmp(f->file, grid.fibers[0].file) != 0)
             emulated_fault("%s waits at the barrier of line %d, thread 0 at that of line %d",
                            place_of(f->id).c_str(), f->line, grid.fibers[0].line);
-        go_on(i);
     }
     grid.waiting = 0;
+    all_go_on();
 }
 
 /* If all lanes that fiber i waits for are there, for the same lanes, they get each other's values.
@@ -291,9 +307,12 @@ static void block_run()
     grid.ready.clear();
     grid.waiting = grid.ended = 0;
     for (int i = 0; i < grid.n; i++) fiber_begin(i);
+    all_go_on();
     while (grid.ended < grid.n) {
         if (grid.ready.empty()) stuck();
-        size_t k = emulated_draw((unsigned)grid.ready.size());
+        /* the last to become ready are lanes of the warp that ran last */
+        size_t last = grid.ready.size() - 1;
+        size_t k = grid.by_warp ? last : emulated_draw((unsigned)last + 1);
         int i = grid.ready[k];
         grid.ready[k] = grid.ready.back();
         grid.ready.pop_back();

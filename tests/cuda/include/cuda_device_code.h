@@ -53,7 +53,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
 /* The thread that runs now. */
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
-enum { warpSize = 32 };
+constexpr int warpSize = 32;
 
 /* --- barriers and warps --- */
 
