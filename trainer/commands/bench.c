@@ -257,6 +257,16 @@ static void set_shape(struct settings *s, const struct bench_options *o, struct 
     settings_set(s, text, p);
 }
 
+/* Without a pipeline one sum of gradients, as other programs have: two are for the bits of
+ * schedules that run in both directions. */
+static void set_directions(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    static const char name[] = "mesh.directions=";
+    bool said = false;
+    for (int i = 0; i < o->sets.n; i++) said |= strncmp(o->sets.at[i], name, sizeof name - 1) == 0;
+    if (s->mesh.pp == 1 && !said) set_number(s, "mesh.directions", 1, p);
+}
+
 /* A recipe in memory, checked as a user's. A folder's sizes come last, where nothing else is said.
  */
 static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,
@@ -268,6 +278,7 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
     set_shape(s, o, p);
     set_sizes(s, o, p);
     for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
+    set_directions(s, o, p);
     if (o->args[1]) hf_settings_shape(s, o->args[1], p);
     if (s->mesh.sites > 1) problems_add(p, "--set", 0, "mesh.sites: bench measures one site");
     if (p->n > 0) return;
