@@ -106,12 +106,21 @@ __device__ __forceinline__ floats load(const T *p, bool whole, int left, float r
     return f;
 }
 
+/* (Two floats become two bf16 in one instruction.) */
 template <class T>
 __device__ __forceinline__ void store(T *p, const floats &f, bool whole, int left)
 {
     span<T> s;
+    if constexpr (std::is_same_v<T, bf16>) {
+        __nv_bfloat162 pairs[SPAN / 2];
 #pragma unroll
-    for (int i = 0; i < SPAN; i++) s.at[i] = put<T>(f.at[i]);
+        for (int i = 0; i < SPAN / 2; i++)
+            pairs[i] = __floats2bfloat162_rn(f.at[2 * i], f.at[2 * i + 1]);
+        memcpy(&s, pairs, sizeof s);
+    } else {
+#pragma unroll
+        for (int i = 0; i < SPAN; i++) s.at[i] = put<T>(f.at[i]);
+    }
     span_store(p, s, whole, left);
 }
 
