@@ -223,7 +223,7 @@ $(CUDA_REAL): $(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) $< $(CUDA_OBJ) $(LIB) $(FOUND_CHECK) $(LIBS) $(CUDA_LIB:%=-L%) -lcudart_static -lstdc++ -lrt -o $@
 cuda: $(if $(NVCC),$(CUDA_OBJ) $(CUDA_REAL)) ## CUDA sources for GPUs, and their tests, if there is nvcc; CUDA_ARCH="90a": for these alone
-	@$(if $(NVCC),tests/support/spills.sh $(CUDA_OBJ:.o=.ptxas),echo "no nvcc in PATH or /usr/local/cuda/bin$(if $(filter 0,$(CUDA)), asked for (CUDA=0)): nothing is built")
+	@$(if $(NVCC),tests/support/spills.sh $(CUDA_OBJ:.o=.ptxas),echo "nothing is built: $(if $(filter 0,$(CUDA)),CUDA=0,no nvcc in PATH or /usr/local/cuda/bin)")
 ifeq ($(CUDA),1)
 all: cuda
 endif

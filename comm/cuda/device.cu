@@ -41,6 +41,7 @@ static struct {
 
 /* --- errors --- */
 
+/* What helps against an error of the runtime. */
 static const char *fix_of(cudaError_t e)
 {
     switch (e) {
@@ -199,6 +200,7 @@ static void gpu_mark_free(struct device_mark *m)
 
 /* --- which GPU --- */
 
+/* A driver runs programs of its own release of CUDA and of older ones. */
 static bool driver_is_new_enough(struct problems *p)
 {
     int driver = 0, built = 0;
@@ -272,6 +274,7 @@ static void begin(int ordinal)
     gpu.ordinal = ordinal;
 }
 
+/* Found and begun at the first call; later ones get the same. */
 const struct device *device_cuda(int ordinal, struct problems *p)
 {
     static const struct device table = {.name = "cuda",

@@ -223,6 +223,7 @@ void rows<real>::logprob_share_backward(void *dlogits, const float *dlogp, const
 
 /* --- for a share of the vocabulary --- */
 
+/* A NaN does not count, as on the host. */
 __global__ static void __launch_bounds__(BLOCK)
     most_kernel(float *most, const float *logits, float inv_temp, int V, bool whole)
 {
@@ -250,6 +251,7 @@ void rows<real>::logprob_most(float *most, const float *logits, float inv_temp, 
            spans_fit((size_t)V, logits));
 }
 
+/* The largest of all ranks is known: nothing is rescaled. */
 __global__ static void __launch_bounds__(BLOCK)
     sums_kernel(float *sums, const float *most, const float *logits, const int *target, int first,
                 float inv_temp, int T, int V, bool whole)

@@ -89,6 +89,7 @@ __device__ __forceinline__ exact square_of(float x)
 }
 static_assert(SQUARE_BITS % 2 == 0 && TOO_LARGE % 2 == 0, "the limit is a power of two");
 
+/* A few blocks walk over all of x, so that few additions meet at the sum. */
 __global__ static void __launch_bounds__(BLOCK)
     square_sum_kernel(exact *sum, const float *x, size_t n, bool aligned)
 {

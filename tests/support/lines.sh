@@ -22,7 +22,8 @@ function row(name, fns, nfns) {
     printf "%-10s %6d %7d %7d %7d\n", name, nfns, percentile(fns, nfns, 0.5), percentile(fns, nfns, 0.95), percentile(fns, nfns, 1)
 }
 FNR == 1 { file_end(); file = FILENAME; lines = 0; inside = comment = 0; head = "" }
-{ lines++; folder = folder_of(file); folder_lines[folder]++; above = before; before = $0 }
+{ lines++; folder = folder_of(file); folder_lines[folder]++ }
+!/^template/ { above = before; before = $0 }
 !inside && /^[ \t]*$/ { blank++ }
 {   # lines that are nothing but comment
     text = $0; gsub(/^[ \t]+|[ \t]+$/, "", text)
