@@ -6,13 +6,14 @@
  * rescaled: the factor would be 1. Weights are rounded to bf16 before they meet values; their sum
  * and all other sums are in float.
  *
- * Strips of 32 queries, of all heads that share keys, meet a run one after the other, while it is
- * in the nearest cache. */
+ * Strips of 32 queries, of all heads that share keys, meet some runs one after the other, while
+ * these are in a cache. */
 #include "model/cpu/amx/tiles.h"
 
 enum {
     STRIP = 32,  /* queries */
     HEADS = 4,   /* query heads that are done together, at most */
+    NEAR = 1024, /* keys that stay in a cache while all strips of a block meet them */
     STRIPS = 16, /* strips of a block, over all its heads */
     TILES = STRIP / SIDE
 };
@@ -137,6 +138,13 @@ static void strip_run(const struct attended *a, struct strip *s, int j)
     OP(tiles_multiply)(O, P, V, TILES, (int)channels, keys / DEPTH, j > 0);
 }
 
+/* A strip meets those of the NEAR keys from `near` on that it sees. */
+static void strip_runs(const struct attended *a, struct strip *s, int near)
+{
+    int end = smaller(near + NEAR, s->first + STRIP);
+    for (int j = near; j < end; j += KEYS) strip_run(a, s, j);
+}
+
 /* What one call works on, at the sequence's first row. */
 struct sequence {
     real *out;
@@ -150,7 +158,7 @@ static void strip_begin(const struct attended *a, struct strip *s, const struct 
     size_t step = (size_t)dims_qkv(a->d);
     const real *from = q->qkv + (size_t)s->first * step + s->head * a->d->D;
     OP(pack_rows)
-    (s->q, from, step, smaller(STRIP, q->n - s->first), STRIP, a->d->D, depth_of(a->d->D));
+    (s->q, from, step, smaller(STRIP, q->n - s->first), STRIP, a->d->D);
     for (int r = 0; r < STRIP; r++) {
         s->most[r] = -INFINITY;
         s->total[r] = _mm512_setzero_ps();
@@ -162,9 +170,9 @@ static void strip_end(const struct attended *a, const struct strip *s, const str
     int rows = smaller(STRIP, q->n - s->first), D = a->d->D;
     for (int r = 0; r < rows; r++) {
         size_t at = (size_t)(s->first + r) * (size_t)a->d->Hq + (size_t)s->head;
-        float sum = vec_sum((vec)s->total[r]);
+        float sum = _mm512_reduce_add_ps(s->total[r]);
         q->lse[at] = s->most[r] * LN_2 + logf(sum);
-        row_finish(q->out + at * (size_t)D, s->out + (size_t)r * width_of(D), sum, D);
+        row_write(q->out + at * (size_t)D, s->out + (size_t)r * width_of(D), 1.0f / sum, D);
     }
 }
 
@@ -180,9 +188,8 @@ static void attend(struct attended *a, const struct sequence *q, int head, int h
             s->first = at;
             strip_begin(a, s, q);
         }
-    for (int j = 0; j < end; j += KEYS)
-        for (int i = 0; i < a->strips; i++)
-            if (j < a->strip[i].first + STRIP) strip_run(a, &a->strip[i], j);
+    for (int near = 0; near < end; near += NEAR)
+        for (int i = 0; i < a->strips; i++) strip_runs(a, &a->strip[i], near);
     for (int i = 0; i < a->strips; i++) strip_end(a, &a->strip[i], q);
 }
 

@@ -11,7 +11,7 @@
 enum {
     SQUARE = 64, /* queries and keys that meet at once */
     HALF = 32,   /* queries whose scores are in the nearest cache */
-    BLOCK = 256, /* keys whose gradients stay near while all queries pass */
+    BLOCK = 512, /* keys whose gradients stay near while all queries pass */
     ACROSS = SQUARE / SIDE
 };
 
@@ -125,9 +125,15 @@ struct sequence_back {
 
 static float row_dot(const real *a, const real *b, int D)
 {
-    vec sum = {0};
-    FOR_VECS(i, left, D, { sum = vec_fma(vec_in(a + i, left), vec_in(b + i, left), sum); });
-    return vec_sum(sum);
+    __m512 sum = _mm512_setzero_ps();
+    for (int i = 0; i < D; i += SIDE) {
+        __mmask16 there = lanes_below(D - i);
+        __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, a + i));
+        __m512i y = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, b + i));
+        sum = _mm512_fmadd_ps((__m512)_mm512_slli_epi32(x, 16), (__m512)_mm512_slli_epi32(y, 16),
+                              sum);
+    }
+    return _mm512_reduce_add_ps(sum);
 }
 
 /* delta = out . dout is the softmax's row sum of P * dP (FlashAttention, algorithm 4). A row that
@@ -138,9 +144,9 @@ static void queries_begin(struct head_back *h, const struct sequence_back *s, in
     size_t step = (size_t)dims_qkv(d), out_step = (size_t)(d->Hq * d->D);
     const real *q = s->qkv + head * d->D, *dout = s->dout + head * d->D,
                *out = s->out + head * d->D;
-    OP(pack_rows)(h->q, q, step, h->n, h->all, d->D, h->depth);
+    OP(pack_rows)(h->q, q, step, h->n, h->all, d->D);
     OP(pack_channels)(h->q_t, q, step, h->n, h->all, d->D);
-    OP(pack_rows)(h->dout, dout, out_step, h->n, h->all, d->D, h->depth);
+    OP(pack_rows)(h->dout, dout, out_step, h->n, h->all, d->D);
     OP(pack_channels)(h->dout_t, dout, out_step, h->n, h->all, d->D);
     memset(h->dq, 0, (size_t)h->all * h->width * sizeof *h->dq);
     for (int t = 0; t < h->all; t++) {
@@ -154,11 +160,11 @@ static void queries_begin(struct head_back *h, const struct sequence_back *s, in
 static void queries_end(const struct head_back *h, const struct sequence_back *s, int head)
 {
     const struct dims *d = h->d;
-    vec scale = vec_all(1.0f / sqrtf((float)d->D));
+    float scale = 1.0f / sqrtf((float)d->D);
     real *to = s->dqkv + head * d->D;
     const float *dq = h->dq;
     for (int t = 0; t < h->n; t++, to += dims_qkv(d), dq += h->width)
-        FOR_VECS(i, left, d->D, { vec_out(to + i, vec_load(dq + i) * scale, left); });
+        row_write(to, dq, scale, d->D);
 }
 
 /* One query head against its keys. A block takes long in a long sequence: it feeds the watchdog. */
@@ -184,8 +190,8 @@ static void keys_write(real *to, const float *from, const struct head_back *h, f
             for (int i = 0; i < SIDE; i++) row[i] = _mm512_loadu_si512(from + i * SIDE);
             OP(turn)(row);
             for (int i = 0; i < smaller(SIDE, h->n - t); i++)
-                vec_out(to + (size_t)(t + i) * (size_t)step + c, (vec)row[i] * scale,
-                        smaller(SIDE, D - c));
+                row_write(to + (size_t)(t + i) * (size_t)step + c, (const float *)&row[i], scale,
+                          smaller(SIDE, D - c));
         }
 }
 

@@ -180,13 +180,13 @@ static void some_attend(struct asked *a, real *out, const real *qkv, struct kv_r
     some_ask(&a->rows, rows, s);
     for (int t = s->t; t < s->t + s->rows; t++, to += (size_t)s->heads * depth) {
         const real *q = qkv + (size_t)t * (size_t)dims_qkv(d) + s->head * d->D;
-        OP(pack_rows)(to, q, (size_t)d->D, s->heads, s->heads, d->D, depth);
+        OP(pack_rows)(to, q, (size_t)d->D, s->heads, s->heads, d->D);
     }
     attend(a);
     for (int r = 0; r < a->rows.M; r++) {
         size_t t = (size_t)(s->t + r / s->heads), head = (size_t)(s->head + r % s->heads);
-        row_finish(out + (t * (size_t)d->Hq + head) * (size_t)d->D, a->out + (size_t)r * width,
-                   vec_sum((vec)a->total[r]), d->D);
+        row_write(out + (t * (size_t)d->Hq + head) * (size_t)d->D, a->out + (size_t)r * width,
+                  1.0f / _mm512_reduce_add_ps(a->total[r]), d->D);
     }
 }
 

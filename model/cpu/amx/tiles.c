@@ -82,15 +82,6 @@ void OP(tiles_multiply)(struct tiles C, struct tiles A, struct tiles B, int M, i
 
 /* --- packing --- */
 
-void OP(pack_rows)(real *to, const real *from, size_t step, int n, int all, int D, size_t width)
-{
-    size_t bytes = (size_t)D * sizeof *to, row = width * sizeof *to;
-    for (int t = 0; t < all; t++, to += width) {
-        if (t < n) memcpy(to, from + (size_t)t * step, bytes);
-        memset((char *)to + (t < n ? bytes : 0), 0, row - (t < n ? bytes : 0));
-    }
-}
-
 /* Neighbours by ones, twos, fours and eights. */
 void OP(turn)(__m512i row[SIDE])
 {
@@ -120,6 +111,14 @@ static __m512i channels(const real *from, int n)
 {
     __mmask32 there = n >= 32 ? 0xffffffffu : (1u << n) - 1;
     return _mm512_maskz_loadu_epi16(there, from);
+}
+
+void OP(pack_rows)(real *to, const real *from, size_t step, int n, int all, int D)
+{
+    for (int t = 0; t < all; t++)
+        for (int c = 0; c < D; c += DEPTH, to += DEPTH)
+            _mm512_storeu_si512(to, t < n ? channels(from + (size_t)t * step + c, D - c)
+                                          : _mm512_setzero_si512());
 }
 
 void OP(pack_keys)(real *to, const real *from, size_t step, int n, int all, int D)

@@ -48,8 +48,9 @@ struct tiles {
 void OP(tiles_multiply)(struct tiles C, struct tiles A, struct tiles B, int M, int N, int K,
                         bool add);
 
-/* n rows of a head, `step` elements apart, to `all` rows of `width` elements, zeros around them. */
-void OP(pack_rows)(real *to, const real *from, size_t step, int n, int all, int D, size_t width);
+/* n rows of a head, `step` elements apart, to `all` rows of depth_of elements, zeros around them.
+ */
+void OP(pack_rows)(real *to, const real *from, size_t step, int n, int all, int D);
 /* The same rows as tiles of B that meet queries: per 16 rows, tiles of 32 channels. all: a multiple
  * of 16. */
 void OP(pack_keys)(real *to, const real *from, size_t step, int n, int all, int D);
@@ -96,11 +97,15 @@ static inline __mmask16 lanes_below(int n)
     return (__mmask16)(n >= LANES ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
-/* A row of weighted values: divided by the sum of the weights. + 0 makes a -0 a +0: keys that a row
- * does not see add +0 to its sums, but only where rows are grouped. */
-static inline void row_finish(real *out, const float *row, float sum, int D)
+/* n floats times `by` to bf16, read in whole vectors. + 0 makes a -0 a +0: keys that a row does not
+ * see add +0 to its sums, but only where rows are grouped. */
+static inline void row_write(real *to, const float *from, float by, int n)
 {
-    FOR_VECS(i, left, D, { vec_out(out + i, vec_load(row + i) / sum + 0.0f, left); });
+    for (int i = 0; i < n; i += SIDE) {
+        __m512 x = _mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(by));
+        x = _mm512_add_ps(x, _mm512_setzero_ps());
+        _mm256_mask_storeu_epi16(to + i, lanes_below(n - i), (__m256i)_mm512_cvtneps_pbh(x));
+    }
 }
 
 /* A row's scores of a run, below largest: its weights, which are summed by lane, and in bf16. */

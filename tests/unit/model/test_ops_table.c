@@ -305,7 +305,7 @@ END_TEST
 
 static void attention_case(int Hq, int Hkv, int D, const int *start, int n)
 {
-    struct dims d = {.Hq = Hq, .Hkv = Hkv, .D = D, .max_context = 400};
+    struct dims d = {.Hq = Hq, .Hkv = Hkv, .D = D, .max_context = 1200};
     struct segments seg = {n, start};
     size_t T = (size_t)start[n], in = T * (size_t)dims_qkv(&d), out = T * (size_t)(Hq * D);
     size_t bytes = ops->attention_scratch(&d, (int)T),
@@ -339,8 +339,9 @@ START_TEST(attention)
     attention_case(3, 1, 80, (const int[]){0, 64, 129, 130, 193}, 4);
     attention_case(7, 1, 128, (const int[]){0, 130}, 1);
     attention_case(2, 1, 16, (const int[]){0, 65, 193}, 2);
-    /* and of blocks of keys (model/cpu/amx) */
+    /* and of blocks of keys, and of those that stay near (model/cpu/amx) */
     attention_case(2, 1, 32, (const int[]){0, 390}, 1);
+    attention_case(1, 1, 16, (const int[]){0, 1100}, 1);
 }
 END_TEST
 
