@@ -13,6 +13,7 @@
 #include "comm/watch.h"
 #include "model/matmul_pack.h"
 #include "model/row_trial.h"
+#include "model/tile_trial.h"
 
 enum { MAX_BLOCKS = 3, SCRATCH_LIMIT = 64 << 20 };
 
@@ -31,6 +32,7 @@ struct product {
     dnnl_memory_desc_t packed; /* W as the kernels want it */
     int blocks;
     bool by_row;                     /* no block passed the trial: one row a call */
+    bool tiles;                      /* a few rows get the same bits by model/tile_rows.h */
     struct kernel block[MAX_BLOCKS]; /* rows ascending */
     struct matmul_pack pack;         /* from the weight as stored, a view of (N, K) */
 };
@@ -245,6 +247,8 @@ static void product_trim(struct product *p, enum matmul_type stored_type)
             kernel_free(&p->block[b]);
     }
     p->blocks = kept;
+    p->tiles = kept > 0 && p->block[0].rows == TRIAL_TILE && matmul_pack_is_strips(&p->packed) &&
+               tile_trial(&(struct tile_trial){p->n, p->k, packed, run_block, &ctx});
     free(stored);
     free(packed);
 }
@@ -415,6 +419,11 @@ void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d,
     INVARIANT(b < p->blocks, "no block of %d rows for %d x %d", R, s->N, s->K);
     kernel_run(y, &p->block[b], x, packed);
     block_done(s, R);
+}
+
+bool matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d)
+{
+    return s->product[d].tiles;
 }
 
 int matmul_gradient_rows(const struct matmul_shape *s)

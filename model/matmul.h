@@ -57,6 +57,10 @@ int matmul_block(const struct matmul_shape *s, enum matmul_direction d, int left
 void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d, const void *x,
                 const void *packed, int R);
 
+/* Whether model/tile_rows.h gives rows their bits from the packed weight, by one thread as asked.
+ */
+bool matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d);
+
 /* Rows of a piece of the weight gradient; dw float (N, K) += dy^T x for exactly that many rows. */
 int matmul_gradient_rows(const struct matmul_shape *s);
 void matmul_gradient(float *dw, const struct matmul_shape *s, const void *dy, const void *x);

@@ -2,7 +2,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "model/tile_rows.h"
 #include "model/widen.h"
 
 /* A plain matrix with these strides: no blocks, no padding. */
@@ -49,6 +51,21 @@ void matmul_pack_free(struct matmul_pack *p)
         DNNL_OK(dnnl_memory_destroy(p->to));
     }
     *p = (struct matmul_pack){0};
+}
+
+/* By strips of columns, in each by pairs of rows (oneDNN's BA16a64b2a). */
+bool matmul_pack_is_strips(const dnnl_memory_desc_t *packed)
+{
+    const dnnl_blocking_desc_t *b = &packed->format_desc.blocking;
+    const dnnl_dim_t inner[] = {TILE_DEPTH / 2, TILE_COLUMNS, 2}, which[] = {0, 1, 0};
+    const unsigned tiles = dnnl_cpu_isa_avx512_core_amx;
+    bool amx = ((unsigned)dnnl_get_effective_cpu_isa() & tiles) == tiles;
+    if (!amx || packed->data_type != dnnl_bf16 || packed->format_kind != dnnl_blocked) return false;
+    return b->inner_nblks == 3 && packed->offset0 == 0 &&
+           memcmp(b->inner_blks, inner, sizeof inner) == 0 &&
+           memcmp(b->inner_idxs, which, sizeof which) == 0 &&
+           b->strides[0] == TILE_DEPTH * TILE_COLUMNS &&
+           b->strides[1] == packed->padded_dims[0] * TILE_COLUMNS;
 }
 
 static void reorder_run(const struct matmul_pack *p, dnnl_stream_t stream, void *packed,

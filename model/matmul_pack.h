@@ -8,6 +8,7 @@
 #define DUET_MODEL_MATMUL_PACK_H
 
 #include <dnnl.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "comm/base/die.h"
@@ -32,6 +33,8 @@ struct matmul_pack {
 void matmul_pack_make(struct matmul_pack *p, dnnl_engine_t engine, const dnnl_memory_desc_t *stored,
                       const dnnl_memory_desc_t *packed);
 void matmul_pack_free(struct matmul_pack *p);
+/* Does a packed weight lie as model/tile_rows.h reads it, for tiles that the library may use? */
+bool matmul_pack_is_strips(const dnnl_memory_desc_t *packed);
 void matmul_pack_run(const struct matmul_pack *p, dnnl_stream_t stream, void *packed,
                      const void *stored);
 

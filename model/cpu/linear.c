@@ -3,6 +3,7 @@
 #include "model/cpu/few_rows.h"
 #include "model/gradients.h"
 #include "model/precision.h"
+#include "model/tile_rows.h"
 
 static enum matmul_type type_here(void)
 {
@@ -55,13 +56,14 @@ void OP(linear_pack)(struct linear *l, const void *w)
     l->stored = l->few.run ? w : NULL;
 }
 
-/* Rows of sums -> rows of the output: + bias, rounded or not. */
-static void block_output(void *y, bool y_float, const float *sums, const real *bias, int rows,
-                         int N)
+/* Columns of sums of some rows -> those of the output, as far apart as said: + bias, rounded or
+ * not. */
+static void block_output(void *y, size_t y_row, bool y_float, const float *sums, size_t sums_row,
+                         const real *bias, int rows, int N)
 {
     for (int t = 0; t < rows; t++) {
-        const float *restrict s = sums + (size_t)t * (size_t)N;
-        size_t at = (size_t)t * (size_t)N;
+        const float *restrict s = sums + (size_t)t * sums_row;
+        size_t at = (size_t)t * y_row;
         if (y_float) {
             float *restrict out = (float *)y + at;
             for (int n = 0; n < N; n++) out[n] = bias ? s[n] + real_get(bias[n]) : s[n];
@@ -74,6 +76,30 @@ static void block_output(void *y, bool y_float, const float *sums, const real *b
     }
 }
 
+#if REAL_IS_BF16
+/* A few rows, strip by strip of the weight's columns. */
+static void product_by_tiles(void *y, bool y_float, const real *x, const struct linear *l,
+                             const real *bias, int rows)
+{
+    size_t N = (size_t)l->N, bytes = y_float ? sizeof(float) : sizeof(real);
+    struct tile_rows t =
+        tile_rows_begin(x, rows, l->K, l->forward_copy, matmul_scratch(0), matmul_scratch(1));
+    for (size_t n = 0; n < N; n += TILE_COLUMNS) {
+        int columns = N - n < TILE_COLUMNS ? (int)(N - n) : TILE_COLUMNS;
+        tile_rows_next(&t);
+        block_output((char *)y + n * bytes, N, y_float, t.sums, TILE_COLUMNS,
+                     bias ? bias + n : NULL, rows, columns);
+    }
+    tile_rows_end();
+}
+#else
+static void product_by_tiles(void *y, bool y_float, const real *x, const struct linear *l,
+                             const real *bias, int rows)
+{
+    (void)y, (void)y_float, (void)x, (void)l, (void)bias, (void)rows;
+}
+#endif
+
 /* y (T, n) = x (T, k) times a packed weight, block by block. */
 static void product(void *y, bool y_float, const real *x, int n, int k, const struct linear *l,
                     enum matmul_direction d, const real *bias, int T)
@@ -85,8 +111,15 @@ static void product(void *y, bool y_float, const real *x, int n, int k, const st
     for (int t = 0, R; t < T; t += R) {
         bool few = d == MATMUL_FORWARD && l->stored && T - t <= FEW_ROWS;
         R = few ? T - t : matmul_block(l->shape, d, T - t);
+        bool tiles = d == MATMUL_FORWARD && R <= TILE_ROWS && matmul_tiles() &&
+                     matmul_tile_rows(l->shape, d);
+        if (tiles) R = T - t < TILE_ROWS ? T - t : TILE_ROWS;
         int rows = T - t < R ? T - t : R;
         void *out = (char *)y + (size_t)t * (size_t)n * out_bytes;
+        if (tiles) {
+            product_by_tiles(out, float_out, x + (size_t)t * (size_t)k, l, bias, rows);
+            continue;
+        }
         bool direct = float_out && !bias && rows == R;
         float *sums = direct ? out : matmul_scratch(1);
         const void *in =
@@ -95,7 +128,7 @@ static void product(void *y, bool y_float, const real *x, int n, int k, const st
             l->few.run(sums, in, l->stored, R, n, k, l->few.chain);
         else
             matmul_run(sums, l->shape, d, in, packed, R);
-        if (!direct) block_output(out, float_out, sums, bias, rows, n);
+        if (!direct) block_output(out, (size_t)n, float_out, sums, (size_t)n, bias, rows, n);
     }
 }
 
