@@ -13,7 +13,7 @@ void OP(tiles_configure)(int rows)
         c.bytes[i] = LINE;
         c.rows[i] = (uint8_t)(i < 6 ? rows : SIDE);
     }
-    __asm__ volatile("" ::: "memory");
+    __asm__ volatile("" ::"m"(c)); /* the compiler takes the load for one of 8 bytes */
     _tile_loadconfig(&c);
 }
 
