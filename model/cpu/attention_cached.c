@@ -194,6 +194,7 @@ __attribute__((always_inline)) static inline void few_values_run(const struct as
 
 /* --- many queries: the run is widened first --- */
 
+/* Scores of a span's queries with its keys, which lie by channel in whole blocks. */
 static void wide_scores(const struct asked *a, const struct span *s)
 {
     size_t width = (size_t)head_width(a->d->D);
