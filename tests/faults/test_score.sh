@@ -4,7 +4,8 @@
 # mesh. eval and sample use the same checkpoint.
 . "${BASH_SOURCE%/*}/common.sh"
 base
-train 4 run --set mesh.pp=2 --set checkpoint.every=1 --set checkpoint.keep=9
+# so many prompts that every step learns
+train 4 run --set mesh.pp=2 --set checkpoint.every=1 --set checkpoint.keep=9 --set phases.grpo.prompts=16
 check "train: exit 0" equal "$code" 0
 
 # numbers FILE: log-probabilities, one answer per line, with the nine digits that distinguish floats
