@@ -22,11 +22,28 @@ static real *block_of(const struct kv_layer *kv, const int *table, int pos, cons
     return (real *)(void *)at;
 }
 
-/* Channels behind D are zeros where they are summed over; of values they are never written out. */
+/* Pairs of channels; those behind D are zeros, as they are summed over. */
 static void key_store(real *keys, const real *key, int lane, int D)
 {
-    for (int i = 0; i < (int)depth_of(D); i++)
-        keys[i / 2 * DEPTH + 2 * lane + i % 2] = i < D ? key[i] : 0;
+    enum { PAIR = 2 * sizeof(real) };
+    for (int i = 0; i < (int)depth_of(D); i += 2) {
+        real *to = keys + i / 2 * DEPTH + 2 * lane;
+        if (i < D)
+            memcpy(to, key + i, PAIR);
+        else
+            memset(to, 0, PAIR);
+    }
+}
+
+/* Every other half of a row of pairs: the first or the second. */
+static void value_store(real *values, const real *value, int second, int D)
+{
+    const __mmask32 halves = second ? 0xaaaaaaaa : 0x55555555;
+    for (int i = 0; i < D; i += SIDE) {
+        __m512i v = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes_below(D - i), value + i));
+        if (second) v = _mm512_slli_epi32(v, 16);
+        _mm512_mask_storeu_epi16(values + 2 * i, halves, v);
+    }
 }
 
 /* Places of positions that are not stored are never read as numbers, so they are not cleared. */
@@ -40,9 +57,9 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
         const real *key = (const real *)qkv + (size_t)t * (size_t)dims_qkv(d) + d->Hq * d->D;
         const real *value = key + d->Hkv * d->D;
         for (int h = 0; h < d->Hkv; h++, key += d->D, value += d->D, keys += head_elements(d)) {
-            real *values = keys + KV_BLOCK * depth + (size_t)(lane / 2) * 2 * width + lane % 2;
             key_store(keys, key, lane, d->D);
-            for (int i = 0; i < d->D; i++) values[2 * i] = value[i];
+            value_store(keys + KV_BLOCK * depth + (size_t)(lane / 2) * 2 * width, value, lane % 2,
+                        d->D);
         }
     }
 }
