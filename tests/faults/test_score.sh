@@ -4,7 +4,7 @@
 # mesh. eval and sample use the same checkpoint.
 . "${BASH_SOURCE%/*}/common.sh"
 base
-# so many prompts that every step learns
+# of 16 groups some always differ in their rewards: every step learns
 train 4 run --set mesh.pp=2 --set checkpoint.every=1 --set checkpoint.keep=9 --set phases.grpo.prompts=16
 check "train: exit 0" equal "$code" 0
 
