@@ -39,7 +39,7 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     m->each = m->ranks / m->sites;
     m->host = hosts_place(h, m->ranks);
     m->job = (struct traffic_job){
-        .memory = {&r->settings, &r->ops, r->dims.V, extent_of(r->job->kinds, &r->settings)},
+        .memory = {&r->settings, &r->ops, r->dims.V, extent_of(r->job->kinds, &r->settings), NULL},
         .plan = l->plan,
         .first = l->first,
         .rows = l->rows * r->typical,

@@ -273,14 +273,15 @@ static void print_memory(const struct printing *w)
 void picture_print(const struct recipe *r, const struct layout *l, int rank)
 {
     int ranks = recipe_ranks(&r->settings), *host = hosts_place(&r->hosts, ranks);
-    const struct picture_job job = {.step = {.memory = {&r->settings, &r->ops, r->dims.V,
-                                                        extent_of(r->job->kinds, &r->settings)},
-                                             .plan = l->plan,
-                                             .first = l->first,
-                                             .rows = l->rows * r->typical,
-                                             .forwards = l->forwards},
-                                    .host = host,
-                                    .ranks = ranks};
+    const struct picture_job job = {
+        .step = {.memory = {&r->settings, &r->ops, r->dims.V,
+                            extent_of(r->job->kinds, &r->settings), NULL},
+                 .plan = l->plan,
+                 .first = l->first,
+                 .rows = l->rows * r->typical,
+                 .forwards = l->forwards},
+        .host = host,
+        .ranks = ranks};
     struct picture p;
     picture_new(&p, &job, rank);
     const struct printing w = {r, l, &p, ranks / r->settings.mesh.sites};
