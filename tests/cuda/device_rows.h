@@ -5,6 +5,7 @@
 #ifndef DUET_TESTS_CUDA_DEVICE_ROWS_H
 #define DUET_TESTS_CUDA_DEVICE_ROWS_H
 
+#include "comm/base/memory.h"
 #include "comm/cuda/device.h"
 #include "model/cuda/ops.h"
 #include "model/ops_staged.h"
@@ -132,7 +133,7 @@ enum { PRECISIONS = 2 };
 /* Room for n elements of either type, filled with what no result is. */
 static inline void *room(size_t n)
 {
-    void *p = malloc(n * sizeof(float));
+    void *p = memory_take(n, sizeof(float), "a test");
     memset(p, 0x5a, n * sizeof(float));
     return p;
 }
