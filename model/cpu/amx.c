@@ -3,7 +3,7 @@
 #include "model/amx.h"
 
 #if REAL_IS_BF16 && defined(__AVX512BW__)
-#include <immintrin.h>
+#include "model/cpu/tile_registers.h"
 
 #define TILES __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,amx-tile,amx-bf16")))
 
@@ -56,30 +56,6 @@ TILES static inline void pairs_load(__m512i pair[AMX_SIDE], struct amx_matrix m,
     }
 }
 
-/* A square of 16 by 16 pairs, turned: by pairs of lanes, by fours, then by quarters. */
-TILES static inline void square_turn(__m512i v[AMX_SIDE])
-{
-    __m512i t[AMX_SIDE];
-    for (int i = 0; i < AMX_SIDE; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < AMX_SIDE; i += 4)
-        for (int j = 0; j < 2; j++) {
-            v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-            v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-        }
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 2; j++) {
-            t[8 * j + i] = _mm512_shuffle_i32x4(v[8 * j + i], v[8 * j + 4 + i], 0x88);
-            t[8 * j + 4 + i] = _mm512_shuffle_i32x4(v[8 * j + i], v[8 * j + 4 + i], 0xdd);
-        }
-    for (int i = 0; i < 8; i++) {
-        v[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        v[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-    }
-}
-
 /* Both read AMX_DEPTH rows at a time: a page of the matrix for each. */
 TILES static inline void pack_pairs(uint16_t *to, struct amx_matrix m, size_t k, size_t cols,
                                     bool turned)
@@ -107,17 +83,8 @@ TILES void amx_pack_right(uint16_t *to, struct amx_matrix m, size_t k, size_t co
 
 /* --- multiplying --- */
 
-/* Eight tiles of 16 rows of 64 bytes: sums 0 to 3, left strips 4 and 5, right strips 6 and 7. */
-static const struct {
-    uint8_t palette, start, zero[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tiles = {
-    .palette = 1,
-    .row_bytes = {LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE},
-    .rows = {AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE}};
-
-/* Four sums of a pair of strips each; meanwhile the sums of the next four come nearer. */
+/* Tiles 0 to 3 are sums, 4 and 5 left strips, 6 and 7 right strips. Four sums of a pair of strips
+ * each; meanwhile the sums of the next four come nearer. */
 TILES static inline void chain(const uint16_t *left, size_t left_strip, const uint16_t *right,
                                size_t right_strip, size_t steps, const float *next, size_t ld)
 {
@@ -213,7 +180,7 @@ TILES static inline void block(const struct amx_product *p, size_t row, size_t c
 
 TILES void amx_multiply(const struct amx_product *p)
 {
-    _tile_loadconfig(&tiles);
+    tile_configure(AMX_SIDE);
     for (size_t panel = 0; panel < p->cols; panel += PANEL)
         for (size_t row = 0; row < p->rows; row += AMX_PAIR)
             for (size_t from = 0; from < p->steps; from += RUN) {

@@ -4,7 +4,7 @@
 #include "model/tile_rows.h"
 
 #if REAL_IS_BF16 && defined(__AVX512BW__)
-#include <immintrin.h>
+#include "model/cpu/tile_registers.h"
 
 enum { SIDE = 16, TILE = SIDE * TILE_DEPTH }; /* rows of a tile; its elements */
 
@@ -13,22 +13,6 @@ enum { SIDE = 16, TILE = SIDE * TILE_DEPTH }; /* rows of a tile; its elements */
 /* A step of a strip is a page: 16 pairs of k, TILE_COLUMNS each. The weight is fetched four pages
  * ahead; RUN steps of many rows stay in the first cache, with their rows and sums. */
 enum { LINE = 64, PAIRS = 4 * TILE_COLUMNS, PAGE = SIDE * PAIRS, AHEAD = 4 * PAGE, RUN = 3 };
-
-/* Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 of the weight. */
-TILES static void configure(int rows)
-{
-    struct {
-        uint8_t palette, start, zero[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } c = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        c.bytes[i] = LINE;
-        c.rows[i] = (uint8_t)(i < 6 && rows < SIDE ? rows : SIDE);
-    }
-    __asm__ volatile("" : : "r"(&c) : "memory");
-    _tile_loadconfig(&c);
-}
 
 /* Tiles of 16 rows side by side for each step, an even number of them if there are several. */
 static int tiles_across(int rows)
@@ -52,7 +36,8 @@ TILES struct tile_rows tile_rows_begin(const uint16_t *x, int rows, int K, const
                                        void *room, float *sums)
 {
     rows_pack(room, x, rows, K);
-    configure(rows);
+    tile_configure(rows < SIDE ? rows
+                               : SIDE); /* 0 to 3 are sums, 4 and 5 rows, 6 and 7 the weight */
     return (struct tile_rows){rows, (K + TILE_DEPTH - 1) / TILE_DEPTH, room, sums, packed};
 }
 

@@ -188,7 +188,7 @@ static void keys_write(real *to, const float *from, const struct head_back *h, f
         for (int c = 0; c < D; c += SIDE, from += SIDE * SIDE) {
             __m512i row[SIDE];
             for (int i = 0; i < SIDE; i++) row[i] = _mm512_loadu_si512(from + i * SIDE);
-            OP(turn)(row);
+            square_turn(row);
             for (int i = 0; i < smaller(SIDE, h->n - t); i++)
                 row_write(to + (size_t)(t + i) * (size_t)step + c, (const float *)&row[i], scale,
                           smaller(SIDE, D - c));

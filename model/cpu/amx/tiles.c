@@ -4,17 +4,7 @@
 /* Tiles 0 to 3 are sums, 4 and 5 of A, 6 and 7 of B. */
 void OP(tiles_configure)(int rows)
 {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } c = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        c.bytes[i] = LINE;
-        c.rows[i] = (uint8_t)(i < 6 ? rows : SIDE);
-    }
-    __asm__ volatile("" ::"m"(c)); /* the compiler takes the load for one of 8 bytes */
-    _tile_loadconfig(&c);
+    tile_configure(rows);
 }
 
 void OP(tiles_release)(void)
@@ -82,30 +72,6 @@ void OP(tiles_multiply)(struct tiles C, struct tiles A, struct tiles B, int M, i
 
 /* --- packing --- */
 
-/* Neighbours by ones, twos, fours and eights. */
-void OP(turn)(__m512i row[SIDE])
-{
-    __m512i a[SIDE], b[SIDE];
-    for (int i = 0; i < SIDE; i += 2) {
-        a[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
-    }
-    for (int i = 0; i < SIDE; i += 4)
-        for (int j = 0; j < 2; j++) {
-            b[i + 2 * j] = _mm512_unpacklo_epi64(a[i + j], a[i + 2 + j]);
-            b[i + 2 * j + 1] = _mm512_unpackhi_epi64(a[i + j], a[i + 2 + j]);
-        }
-    for (int i = 0; i < SIDE; i += 8)
-        for (int j = 0; j < 4; j++) {
-            a[i + j] = _mm512_shuffle_i32x4(b[i + j], b[i + j + 4], 0x88);
-            a[i + j + 4] = _mm512_shuffle_i32x4(b[i + j], b[i + j + 4], 0xdd);
-        }
-    for (int j = 0; j < 8; j++) {
-        row[j] = _mm512_shuffle_i32x4(a[j], a[j + 8], 0x88);
-        row[j + 8] = _mm512_shuffle_i32x4(a[j], a[j + 8], 0xdd);
-    }
-}
-
 /* Channels [c, c + n) of a row, zeros behind them. */
 static __m512i channels(const real *from, int n)
 {
@@ -129,7 +95,7 @@ void OP(pack_keys)(real *to, const real *from, size_t step, int n, int all, int 
             for (int i = 0; i < SIDE; i++)
                 row[i] = t + i < n ? channels(from + (size_t)(t + i) * step + c, D - c)
                                    : _mm512_setzero_si512();
-            OP(turn)(row);
+            square_turn(row);
             for (int i = 0; i < SIDE; i++) _mm512_storeu_si512(to + i * DEPTH, row[i]);
         }
 }
@@ -154,7 +120,7 @@ static void pairs(real *to, const real *from, size_t step, int n, int all, int D
                 row[i] = at < n ? pair(from + (size_t)at * step + c, step, n - at, D - c)
                                 : _mm512_setzero_si512();
             }
-            if (turned) OP(turn)(row);
+            if (turned) square_turn(row);
             for (int i = 0; i < SIDE; i++) _mm512_storeu_si512(to + i * DEPTH, row[i]);
         }
 }

@@ -13,6 +13,7 @@
 
 #include "comm/watch.h"
 #include "model/cpu/runs.h"
+#include "model/cpu/tile_registers.h"
 #include "model/cpu/vec.h"
 #include <math.h>
 
@@ -59,8 +60,6 @@ void OP(pack_keys)(real *to, const real *from, size_t step, int n, int all, int 
 void OP(pack_pairs)(real *to, const real *from, size_t step, int n, int all, int D);
 /* Those transposed, as tiles of A: per 32 rows, tiles of (16 channels, 32 rows). */
 void OP(pack_channels)(real *to, const real *from, size_t step, int n, int all, int D);
-/* Rows of 16 words become columns. */
-void OP(turn)(__m512i row[SIDE]);
 
 /* 2^t to about 1e-7; 1 at 0, 0 at -infinity, and NaN at NaN. Taylor-like polynomial of the part
  * behind the point, whose first coefficient is exact. */
