@@ -19,7 +19,7 @@ model: {layers: 4, hidden: 32, heads: 2, max_context: 128, from: base}
 data: {task: arithmetic, difficulty: 3, micro_batch_tokens: 512}
 checkpoint: {every: 1, keep: 3}
 phases:
-  - {kind: grpo, steps: 3, prompts: 64, samples: 4, max_new: 110, temperature: 3, lr: 1e-3, reward_format: 0.5, save_tokens: true, save_samples: 16}
+  - {kind: grpo, steps: 3, prompts: 64, samples: 4, max_new: 110, temperature: 4, lr: 1e-3, reward_format: 0.5, save_tokens: true, save_samples: 16}
 YAML
 recipe=grpo.yaml
 
