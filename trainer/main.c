@@ -12,6 +12,7 @@
 #include "trainer/config/options.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/task.h"
+#include "trainer/reward/server/server.h"
 
 /* Commands come from the table; the rest has none. */
 static void print_usage(FILE *out)
@@ -149,5 +150,8 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     open_standard_streams();
-    return results_end(run(argc, argv));
+    if (grade_server_wanted(argc, argv)) grade_server_fork();
+    const int code = run(argc, argv);
+    grade_server_close(grade_server());
+    return results_end(code);
 }
