@@ -208,6 +208,7 @@ CUDA_CODE  := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) $(fo
 # (No contraction: what is fused is written so, and bits do not depend on the compiler's taste.)
 NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-Werror,-pthread -lineinfo
 CUDA_LIB   := $(wildcard $(NVCC:%/bin/nvcc=%)/lib64 $(NVCC:%/bin/nvcc=%)/lib)
+CUDA_LIBS  := $(CUDA_LIB:%=-L% -Wl,-rpath,%) -lcublasLt -lcudart_static -lstdc++ -lrt
 CUDA_OBJ   := $(CUDA_SRC:%.cu=$(BUILD)/cuda/%.o)
 # Tests that know the emulated GPU do not run on a real one.
 CUDA_REAL  := $(patsubst %.c,$(BUILD)/cuda/%,$(shell grep -L emulation/emulation.h $(wildcard tests/cuda/test_*.c)))
@@ -221,7 +222,7 @@ $(BUILD)/cuda/%.o: %.cu $(BUILD)/cuda/flags
 $(CUDA_REAL): $(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(MPICC) $(LDFLAGS) $< $(CUDA_OBJ) $(LIB) $(FOUND_CHECK) $(LIBS) $(CUDA_LIB:%=-L%) -lcudart_static -lstdc++ -lrt -o $@
+	$(Q)$(MPICC) $(LDFLAGS) $< $(CUDA_OBJ) $(LIB) $(FOUND_CHECK) $(LIBS) $(CUDA_LIBS) -o $@
 cuda: $(if $(NVCC),$(CUDA_OBJ) $(CUDA_REAL)) ## CUDA sources for GPUs, and their tests, if there is nvcc; CUDA_ARCH="90a": for these alone
 	@$(if $(NVCC),tests/support/spills.sh $(CUDA_OBJ:.o=.ptxas),echo "nothing is built: $(if $(filter 0,$(CUDA)),CUDA=0,no nvcc in PATH or /usr/local/cuda/bin)")
 ifeq ($(CUDA),1)

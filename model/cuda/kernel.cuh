@@ -166,15 +166,27 @@ inline unsigned pieces(size_t n, size_t of)
     return (unsigned)((n + of - 1) / of);
 }
 
-/* Posts a kernel; none where there are no blocks. */
+/* Posts a kernel with `shared` bytes of dynamic_shared; none where there are no blocks. More than
+ * any kernel may have must be asked for. */
+constexpr size_t SHARED_FOR_ALL = 48 << 10;
 template <class... Want, class... Have>
-void launch(void (*kernel)(Want...), dim3 blocks, int threads, Have... args)
+void launch_shared(void (*kernel)(Want...), dim3 blocks, int threads, size_t shared, Have... args)
 {
     cudaLaunchConfig_t c = {};
     c.gridDim = blocks;
     c.blockDim = dim3((unsigned)threads);
+    c.dynamicSmemBytes = shared;
+    if (shared > SHARED_FOR_ALL)
+        CUDA_OK(
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     c.stream = cuda_stream();
     if (blocks.x > 0 && blocks.y > 0) CUDA_OK(cudaLaunchKernelEx(&c, kernel, args...));
+}
+
+template <class... Want, class... Have>
+void launch(void (*kernel)(Want...), dim3 blocks, int threads, Have... args)
+{
+    launch_shared(kernel, blocks, threads, 0, args...);
 }
 
 /* A block of threads for each of T rows and each piece of its n elements. */

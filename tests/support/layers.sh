@@ -31,6 +31,7 @@ BEGIN {
     # header: the only folders or files that include it
     room["cuda_runtime.h"] = "comm/cuda/ model/cuda/"
     room["cuda_bf16.h"] = "model/cuda/"
+    room["cublasLt.h"] = "model/cuda/"
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"

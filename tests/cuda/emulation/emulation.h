@@ -2,7 +2,8 @@
  *
  *   memory.cpp   memory of the device and pinned memory: guard pages, NaNs, whose hands are on it
  *   streams.cpp  streams and events, and the functions of the runtime
- *   threads.cpp  a grid: blocks, threads as fibers, barriers, warps */
+ *   threads.cpp  a grid: blocks, threads as fibers, barriers, warps
+ *   cublaslt.cpp products of the library, posted on streams as kernels are */
 #ifndef DUET_TESTS_CUDA_EMULATION_EMULATION_H
 #define DUET_TESTS_CUDA_EMULATION_EMULATION_H
 
@@ -20,6 +21,13 @@ struct emulated_gpu {
     bool image;                        /* the program has code for the device */
 };
 extern struct emulated_gpu emulated_gpu;
+
+/* What the emulated cuBLASLt offers, and how many products it was asked for. */
+struct emulated_library_offers {
+    bool plain; /* algorithms that keep promise P1 */
+    unsigned long calls;
+};
+extern struct emulated_library_offers emulated_library;
 
 /* Whose turn it is, is drawn by chance from this seed: blocks, threads between barriers, streams.
  * CUDA_EMULATION_SEED in the environment sets the first. */
@@ -43,6 +51,7 @@ void memory_open();  /* the device works: its memory can be touched */
 void memory_close(); /* and is whole: nothing was written behind an allocation's end */
 
 /* --- streams.cpp --- */
+void streams_post(cudaStream_t stream, std::function<void()> run);
 void streams_finish(); /* all that was posted, in any order the events allow */
 
 /* --- threads.cpp --- */

@@ -9,10 +9,17 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <vector>
 
-enum { MOST_THREADS = 1024, MOST_SHARED = 227 << 10, RUNTIME = 13000 };
+enum {
+    MOST_THREADS = 1024,
+    MOST_SHARED = 227 << 10,
+    SHARED_FOR_ALL = 48 << 10,
+    RUNTIME = 13000,
+    PROCESSORS = 4
+};
 
 struct emulated_event {
     unsigned long recorded, reached; /* how often it was posted, how often its turn came */
@@ -108,6 +115,13 @@ void streams_finish()
 static void post(emulated_stream *s, std::function<void()> run)
 {
     s->posted.push_back({std::move(run), nullptr, false, 0});
+}
+
+/* What another library posts. */
+void streams_post(cudaStream_t stream, std::function<void()> run)
+{
+    locked hold(lock);
+    post(stream_of(stream), std::move(run));
 }
 
 /* --- the runtime's functions: streams and events --- */
@@ -221,6 +235,23 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
     return cudaSuccess;
 }
 
+/* What kernels may have beyond what all may. */
+static std::map<const void *, size_t> allowed_shared;
+
+cudaError_t emulated_allow_shared(const void *kernel, int bytes)
+{
+    locked hold(lock);
+    if (bytes < 0 || bytes > MOST_SHARED) return fails(cudaErrorInvalidValue);
+    allowed_shared[kernel] = (size_t)bytes;
+    return cudaSuccess;
+}
+
+static size_t shared_of(const void *kernel)
+{
+    auto found = allowed_shared.find(kernel);
+    return found == allowed_shared.end() ? (size_t)SHARED_FOR_ALL : found->second;
+}
+
 cudaError_t emulated_launch(const cudaLaunchConfig_t *config, const void *kernel,
                             std::function<void()> thread)
 {
@@ -230,8 +261,8 @@ cudaError_t emulated_launch(const cudaLaunchConfig_t *config, const void *kernel
     if (threads == 0 || threads > MOST_THREADS || b.z > 64 || g.x == 0 || g.x > 0x7fffffffu ||
         g.y == 0 || g.y > 65535 || g.z == 0 || g.z > 65535)
         return fails(cudaErrorInvalidConfiguration);
-    if (config->dynamicSmemBytes > MOST_SHARED) return fails(cudaErrorInvalidValue);
     locked hold(lock);
+    if (config->dynamicSmemBytes > shared_of(kernel)) return fails(cudaErrorInvalidValue);
     post(stream_of(config->stream),
          [c = *config, kernel, body = std::move(thread)] { grid_run(c, kernel, body); });
     return cudaSuccess;
@@ -266,16 +297,25 @@ cudaError_t cudaGetDeviceCount(int *n)
     return cudaSuccess;
 }
 
+static int device_now;
+
 cudaError_t cudaSetDevice(int device)
 {
-    return device >= 0 && device < emulated_gpu.devices ? cudaSuccess
-                                                        : fails(cudaErrorInvalidDevice);
+    if (device < 0 || device >= emulated_gpu.devices) return fails(cudaErrorInvalidDevice);
+    device_now = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = device_now;
+    return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
 {
     if (device < 0 || device >= emulated_gpu.devices) return fails(cudaErrorInvalidDevice);
-    *value = attribute == cudaDevAttrMultiProcessorCount      ? 132
+    *value = attribute == cudaDevAttrMultiProcessorCount      ? PROCESSORS
              : attribute == cudaDevAttrComputeCapabilityMajor ? emulated_gpu.major
                                                               : emulated_gpu.minor;
     return cudaSuccess;

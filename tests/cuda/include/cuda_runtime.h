@@ -53,6 +53,7 @@ typedef struct emulated_event *cudaEvent_t;
 struct cudaFuncAttributes {
     int numRegs, maxThreadsPerBlock, binaryVersion, ptxVersion;
 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 struct cudaLaunchAttribute;
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
@@ -69,6 +70,7 @@ cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDeviceSynchronize();
 
@@ -113,6 +115,14 @@ template <class T> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attribu
 {
     (void)kernel;
     return emulated_attributes(attributes);
+}
+
+cudaError_t emulated_allow_shared(const void *kernel, int bytes);
+template <class T>
+cudaError_t cudaFuncSetAttribute(T *kernel, cudaFuncAttribute attribute, int value)
+{
+    (void)attribute;
+    return emulated_allow_shared((const void *)kernel, value);
 }
 
 #endif
