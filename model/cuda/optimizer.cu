@@ -1,6 +1,7 @@
 /* AdamW, and the exact sum of squares behind the gradient norm. */
 #include <cmath>
 
+#include "model/cuda/exact.cuh"
 #include "model/cuda/kernel.cuh"
 #include "model/cuda/rows.h"
 
@@ -54,18 +55,6 @@ void rows<real>::adamw_step(void *param, float *master, float *m, float *v, cons
 /* --- sum of squares: terms are rounded once to multiples of 2^-64 and added as integers, so that
  * atomic additions, whose order is chance, leave the same bits (comm/base/exact.h) --- */
 
-/* A number of 128 bits, and how many terms could not be added. */
-struct exact {
-    unsigned long long lo, hi, broken;
-};
-
-__device__ __forceinline__ void add_exact(exact &a, exact b)
-{
-    a.lo += b.lo;
-    a.hi += b.hi + (a.lo < b.lo);
-    a.broken += b.broken;
-}
-
 constexpr int MANTISSA = 23, BIAS = 150; /* x = mantissa * 2^(exponent - BIAS) */
 constexpr int TOO_LARGE = 50;            /* terms are below 2^50 */
 
@@ -111,16 +100,8 @@ __global__ static void __launch_bounds__(BLOCK)
     __syncthreads();
     if (threadIdx.x > 0) return;
     for (int w = 1; w < BLOCK / WARP; w++) add_exact(all, of_warp[w]);
-    /* a carry is seen by the one addition that makes it */
-    unsigned long long before = atomicAdd(&sum->lo, all.lo);
-    atomicAdd(&sum->hi, all.hi + (before + all.lo < before));
-    atomicAdd(&sum->broken, all.broken);
+    add_exact_atomically(sum, all);
 }
-
-static_assert(sizeof(exact) == sizeof(exact_sum) &&
-                  offsetof(exact, hi) == offsetof(exact_sum, hi) &&
-                  offsetof(exact, broken) == offsetof(exact_sum, broken),
-              "struct exact is struct exact_sum");
 
 template <class real> void rows<real>::square_sum(struct exact_sum *sum, const float *x, size_t n)
 {

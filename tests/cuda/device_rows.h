@@ -59,7 +59,7 @@ static inline void operands_close(void)
     n_operands = 0;
 }
 
-/* Two rows whose stand-ins look into their operands, to see how many rows are named. */
+/* Rows whose stand-ins look into their operands, to see how many rows there are, or are named. */
 static const struct ops *gpu_rows;
 
 static inline size_t rows_named(const int *at, int n)
@@ -91,6 +91,86 @@ static inline void device_combine_forward(void *y, const void *x, const void *ro
     operands_close();
 }
 
+/* --- rows over sequences --- */
+
+static inline struct segments operand_segments(struct segments s)
+{
+    return (struct segments){s.n, operand_read(s.start, (size_t)(s.n + 1) * sizeof *s.start)};
+}
+
+static inline void device_router_load(uint64_t *chosen, struct exact_sum *balance, int *count,
+                                      const float *prob, const int *expert, struct segments seg,
+                                      int E, int K)
+{
+    size_t T = (size_t)seg.start[seg.n], e = (size_t)E, k = (size_t)K;
+    gpu_rows->router_load(
+        operand_write(chosen, e * sizeof *chosen), operand_write(balance, sizeof *balance),
+        operand_write(count, e * sizeof *count), operand_read(prob, T * e * sizeof *prob),
+        operand_read(expert, T * k * sizeof *expert), operand_segments(seg), E, K);
+    operands_close();
+}
+
+static inline void device_router_backward(float *prob, const struct chosen *of, float balance,
+                                          int *count, struct segments seg, int E, int K,
+                                          bool normed)
+{
+    size_t T = (size_t)seg.start[seg.n], e = (size_t)E, n = T * (size_t)K * sizeof(float);
+    const struct chosen there = {operand_read(of->expert, n), operand_read(of->weight, n),
+                                 operand_read(of->dweight, n)};
+    gpu_rows->router_backward(operand_write(prob, T * e * sizeof *prob), &there, balance,
+                              operand_write(count, e * sizeof *count), operand_segments(seg), E, K,
+                              normed);
+    operands_close();
+}
+
+static inline void device_router_backward_input(void *dx, const void *drows, const int *at,
+                                                const float *dlogits, const void *w, int T, int C,
+                                                int E, int K)
+{
+    size_t row = (size_t)C * gpu_rows->real_bytes, n = (size_t)(T * K), e = (size_t)E;
+    gpu_rows->router_backward_input(
+        operand_write(dx, (size_t)T * row), operand_read(drows, rows_named(at, T * K) * row),
+        operand_read(at, n * sizeof *at), operand_read(dlogits, (size_t)T * e * sizeof *dlogits),
+        operand_read(w, e * row), T, C, E, K);
+    operands_close();
+}
+
+static inline void device_attention_forward(void *out, float *lse, const void *qkv,
+                                            struct segments seg, const struct dims *d,
+                                            void *scratch)
+{
+    size_t T = (size_t)seg.start[seg.n], heads = T * (size_t)d->Hq, real = gpu_rows->real_bytes;
+    gpu_rows->attention_forward(
+        operand_write(out, heads * (size_t)d->D * real), operand_write(lse, heads * sizeof *lse),
+        operand_read(qkv, T * (size_t)dims_qkv(d) * real), operand_segments(seg), d,
+        operand_write(scratch, gpu_rows->attention_scratch(d, (int)T)));
+    operands_close();
+}
+
+static inline void device_attention_backward(void *dqkv, const void *dout, const void *qkv,
+                                             const void *out, const float *lse, struct segments seg,
+                                             const struct dims *d, void *scratch)
+{
+    size_t T = (size_t)seg.start[seg.n], heads = T * (size_t)d->Hq, real = gpu_rows->real_bytes;
+    size_t rows = T * (size_t)dims_qkv(d) * real, outs = heads * (size_t)d->D * real;
+    gpu_rows->attention_backward(operand_write(dqkv, rows), operand_read(dout, outs),
+                                 operand_read(qkv, rows), operand_read(out, outs),
+                                 operand_read(lse, heads * sizeof *lse), operand_segments(seg), d,
+                                 operand_write(scratch, gpu_rows->attention_scratch(d, (int)T)));
+    operands_close();
+}
+
+/* Weights stay where they are until the next is packed. */
+static inline void device_linear_pack(struct linear *l, const void *w)
+{
+    static void *there;
+    size_t bytes = (size_t)l->N * (size_t)l->K * gpu_rows->real_bytes;
+    gpu->release(there);
+    there = gpu->alloc(bytes);
+    gpu->copy_in(there, w, bytes);
+    gpu_rows->linear_pack(l, there);
+}
+
 /* One table at a time in a process. */
 static inline const struct ops *device_rows(enum precision precision)
 {
@@ -103,8 +183,16 @@ static inline const struct ops *device_rows(enum precision precision)
                          .isa = gpu_rows->isa,
                          .precision = precision,
                          .real_bytes = gpu_rows->real_bytes,
+                         .linear_pack = device_linear_pack,
                          .rope = device_rope,
-                         .combine_forward = device_combine_forward};
+                         .router_load = device_router_load,
+                         .router_backward = device_router_backward,
+                         .router_backward_input = device_router_backward_input,
+                         .attention_forward = device_attention_forward,
+                         .attention_backward = device_attention_backward,
+                         .combine_forward = device_combine_forward,
+                         .kv_block_bytes = gpu_rows->kv_block_bytes,
+                         .attention_scratch = gpu_rows->attention_scratch};
     ops_stand_in(&table, gpu_rows, (struct operands){operand_read, operand_write, operands_close},
                  NULL);
     return &table;
