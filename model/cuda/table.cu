@@ -21,7 +21,7 @@ template <class real> static struct ops table(const char *name, enum precision p
     t.precision = precision;
     t.real_bytes = sizeof(real);
 #define FILL(row) t.row = rows<real>::row;
-    CUDA_ROWS(FILL)
+    OPS_ROWS(FILL)
 #undef FILL
     return t;
 }
