@@ -1,11 +1,10 @@
-/* The rows of struct ops (model/ops.h) that there are for an NVIDIA GPU. */
+/* The rows of struct ops (model/ops.h) for an NVIDIA GPU. */
 #ifndef DUET_MODEL_CUDA_OPS_H
 #define DUET_MODEL_CUDA_OPS_H
 
 #include "model/ops.h"
 
-/* Rows that there are not yet are NULL; ops_stage (model/ops_staged.h) fills them. device_cuda
- * (comm/cuda/device.h) has returned. Local. */
+/* All of them. device_cuda (comm/cuda/device.h) has returned. Local. */
 const struct ops *ops_cuda(enum precision precision);
 
 #endif

@@ -178,6 +178,35 @@ START_TEST(gradients_in_place)
 }
 END_TEST
 
+/* Rows of drawing take what lies on the GPU: piece by piece, a tail, a NaN that does not count. */
+START_TEST(drawing)
+{
+    enum { V = 3000, GROUP = 32, PIECE = 512, GROUPS = (V + GROUP - 1) / GROUP, PIECES = 6 };
+    setup(_i);
+    float *z = floats_random(V, 1, 8.0f), most[GROUPS], most2[GROUPS];
+    double sum[PIECES], sum2[PIECES], *weight = memory_take(2 * V, sizeof *weight, "a test");
+    z[7] = NAN;
+    z[8] = -INFINITY;
+    float *there = to_gpu(z, V * sizeof *z), *most_there = gpu->alloc(sizeof most);
+    double *sum_there = gpu->alloc(sizeof sum), *weight_there = gpu->alloc(V * sizeof *weight);
+    gpu_rows->sample_largest(most_there, there, V, GROUP);
+    plain->sample_largest(most2, z, V, GROUP);
+    gpu->copy_out(most, most_there, sizeof most);
+    ck_assert_mem_eq(most, most2, sizeof most);
+    gpu_rows->sample_weights(sum_there, weight_there, there, 8, 1.25, V, PIECE);
+    plain->sample_weights(sum2, weight + V, z, 8, 1.25, V, PIECE);
+    gpu->copy_out(sum, sum_there, sizeof sum);
+    gpu->copy_out(weight, weight_there, V * sizeof *weight);
+    for (int i = 0; i < PIECES; i++) ck_assert_double_eq_tol(sum[i], sum2[i], 1e-11 * sum2[i]);
+    for (int v = 0; v < V; v++)
+        ck_assert_double_eq_tol(weight[v], weight[V + v], 1e-11 * weight[V + v] + 1e-300);
+    double of = gpu_rows->sample_sum(weight_there, there, 2, V);
+    double right = plain->sample_sum(weight + V, z, 2, V);
+    ck_assert_double_eq_tol(of, right, 1e-11 * right);
+    FREE_ALL(z, weight);
+}
+END_TEST
+
 /* In steps, over a share of a larger vocabulary. */
 START_TEST(shares_of_a_vocabulary)
 {
@@ -201,10 +230,22 @@ START_TEST(shares_of_a_vocabulary)
     plain->logprob_join(logp2, H2, sums2, l.target, T);
     NEAR_FLOATS(logp, logp2, T);
     NEAR_FLOATS(H, H2, T);
+    void *one = room((size_t)l.V);
     ops->logprob_share_backward(d, l.dlogp, sums2, most, l.z, l.target, FIRST, 1.25f, T, l.V);
     plain->logprob_share_backward(d2, l.dlogp, sums2, most, l.z, l.target, FIRST, 1.25f, T, l.V);
     NEAR_REALS(d, d2, l.n);
-    FREE_ALL(d, d2, l.z);
+    for (int t = 0; t < T; t++) { /* each row by itself (P1) */
+        float lp, h, top;
+        ops->logprob_most(&top, l.z + t * l.V, 1.25f, 1, l.V);
+        ck_assert(top == most[t]);
+        for (int k = 0; k < 3; k++) own[k] = sums2[k * T + t];
+        ops->logprob_join(&lp, &h, own, l.target + t, 1);
+        ck_assert(lp == logp[t] && h == H[t]);
+        ops->logprob_share_backward(one, l.dlogp + t, own, most + t, l.z + t * l.V, l.target + t,
+                                    FIRST, 1.25f, 1, l.V);
+        ck_assert_mem_eq(one, row_at(d, (size_t)t, (size_t)l.V), (size_t)l.V * plain->real_bytes);
+    }
+    FREE_ALL(d, d2, one, l.z);
 }
 END_TEST
 
@@ -215,6 +256,7 @@ END_TEST
     X(log_probabilities, .to = LOGIT_CASES)      \
     X(gradients_of_logits, .to = LOGIT_CASES)    \
     X(gradients_in_place, .to = LOGIT_CASES)     \
+    X(drawing, .to = PRECISIONS)                 \
     X(shares_of_a_vocabulary, .to = LOGIT_CASES)
 
 UNIT_MAIN("elements", .timeout_s = 120)

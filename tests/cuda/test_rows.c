@@ -131,6 +131,25 @@ START_TEST(gradient_of_a_gain)
 }
 END_TEST
 
+/* More pieces than there is room for their sums at once: a second wave goes on where the first
+ * ended. */
+START_TEST(gradient_of_a_gain_in_waves)
+{
+    enum { C = 8192, ROWS = 64 * 128 + 70 };
+    setup(_i);
+    void *x = reals_spread(plain, ROWS * (size_t)C, 1, 2.0f), *gain = reals_random(plain, C, 2, 1);
+    void *dy = reals_spread(plain, ROWS * (size_t)C, 3, 0x1p-6f);
+    void *dx = room(ROWS * (size_t)C), *dx2 = room(ROWS * (size_t)C);
+    float *rstd = floats_random(ROWS, 4, 1.0f), *dgain = floats_random(C, 5, 1.0f);
+    float *right = floats_random(C, 5, 1.0f);
+    ops->rmsnorm_backward(dx, dgain, dy, x, gain, rstd, NULL, ROWS, C);
+    ops_find(plain->precision, NULL)
+        ->rmsnorm_backward(dx2, right, dy, x, gain, rstd, NULL, ROWS, C);
+    ck_assert_double_le(worst_error(dgain, right, C), 2e-4);
+    FREE_ALL(x, gain, dy, dx, dx2, rstd, dgain, right);
+}
+END_TEST
+
 /* Heads in wider rows; between them nothing is touched. */
 START_TEST(norms_of_heads)
 {
@@ -237,15 +256,16 @@ START_TEST(combine)
 }
 END_TEST
 
-#define TESTS(X)                               \
-    X(copies_of_rows, .to = PRECISIONS)        \
-    X(scattered_rows_and_columns, .to = CASES) \
-    X(embedding, .to = CASES)                  \
-    X(rmsnorm, .to = CASES)                    \
-    X(gradient_of_a_gain, .to = PRECISIONS)    \
-    X(norms_of_heads, .to = 3 * PRECISIONS)    \
-    X(rope, .to = 4 * PRECISIONS)              \
-    X(swiglu, .to = CASES)                     \
+#define TESTS(X)                                       \
+    X(copies_of_rows, .to = PRECISIONS)                \
+    X(scattered_rows_and_columns, .to = CASES)         \
+    X(embedding, .to = CASES)                          \
+    X(rmsnorm, .to = CASES)                            \
+    X(gradient_of_a_gain, .to = PRECISIONS)            \
+    X(gradient_of_a_gain_in_waves, .from = 1, .to = 2) \
+    X(norms_of_heads, .to = 3 * PRECISIONS)            \
+    X(rope, .to = 4 * PRECISIONS)                      \
+    X(swiglu, .to = CASES)                             \
     X(combine, .to = CASES)
 
 UNIT_MAIN("rows", .timeout_s = 120)
