@@ -112,8 +112,7 @@ START_TEST(gradients)
 }
 END_TEST
 
-/* Of a gradient among others, each row's by itself (promise P1): what tests/cuda/test_rows asks of
- * the other rows. */
+/* Each row's gradient by itself (promise P1), as tests/cuda/test_rows asks of the other rows. */
 START_TEST(combination_backward_by_row)
 {
     setup(_i);
