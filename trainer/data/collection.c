@@ -249,19 +249,27 @@ const struct example *collection_example(struct collection *c, const struct prob
 static void take_record(struct collection *c, uint64_t place, struct problem *out)
 {
     const struct example *r = read_example(c, place);
-    const char *answer = r->answer ? r->answer : "";
+    const char *const part[] = {r->prompt, r->answer ? r->answer : "", r->tests, r->language};
+    const char *held[] = {NULL, NULL, NULL, NULL};
     struct held_text *s = &c->slot[c->next];
-    size_t prompt_bytes = strlen(r->prompt) + 1, answer_bytes = strlen(answer) + 1;
+    size_t bytes = 0;
     c->next = (c->next + 1) % PROBLEMS_HELD;
-    if (prompt_bytes + answer_bytes > s->room) {
-        s->room = 2 * (prompt_bytes + answer_bytes);
+    for (int i = 0; i < 4; i++) bytes += part[i] ? strlen(part[i]) + 1 : 0;
+    if (bytes > s->room) {
+        s->room = 2 * bytes;
         free(s->text);
         s->text = memory_take(s->room, 1, "a problem");
     }
-    memcpy(s->text, r->prompt, prompt_bytes);
-    memcpy(s->text + prompt_bytes, answer, answer_bytes);
-    *out = (struct problem){.prompt = s->text,
-                            .answer = s->text + prompt_bytes,
+    bytes = 0;
+    for (int i = 0; i < 4; i++) {
+        if (!part[i]) continue;
+        held[i] = strcpy(s->text + bytes, part[i]);
+        bytes += strlen(part[i]) + 1;
+    }
+    *out = (struct problem){.prompt = held[0],
+                            .answer = held[1],
+                            .tests = held[2],
+                            .language = held[3],
                             .turns = r->turns,
                             .no_answer = !r->answer,
                             .record = (long)place};

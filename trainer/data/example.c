@@ -390,11 +390,25 @@ static bool take_boxed(struct example_reading *d, struct span answer, struct spa
     return true;
 }
 
+/* What some rewards look at, whatever the form: tests as they stand, for whoever reads them. */
+static void take_extras(struct example_reading *d)
+{
+    const char *name;
+    struct span tests = role_value(d, d->form, PART_TESTS, &name),
+                language = role_value(d, d->form, PART_LANGUAGE, &name);
+    if (!tests.at) tests = named(d, "tests");
+    if (!language.at) language = named(d, "language");
+    if (tests.at && !value_is(tests, 'n')) d->r->tests = keep(d->r, tests.at, tests.n);
+    if (value_is(language, '"')) d->r->language = copy_unescaped(d->r, language).at;
+}
+
+/* A program may have tests in place of an answer. */
 static bool take_answer(struct example_reading *d)
 {
     struct span answer, why;
     bool needed = d->form->member[PART_ANSWER][0] && d->form->place != ANSWER_BOXED &&
-                  !d->form->member[PART_COMPLETION][0] && !d->form->member[PART_MESSAGES][0];
+                  !d->form->member[PART_COMPLETION][0] && !d->form->member[PART_MESSAGES][0] &&
+                  !d->r->tests;
     if (!take_text(d, PART_ANSWER, needed, &answer) ||
         !take_text(d, PART_DEMONSTRATION, false, &why))
         return false;
@@ -452,10 +466,11 @@ bool example_read(struct example *r, const char *line, size_t n, const struct fi
     struct example_reading d = {.r = r, .f = f, .why = why};
     const char *name;
     make_room(r, n);
-    r->prompt = r->answer = r->demonstration = NULL;
+    r->prompt = r->answer = r->demonstration = r->tests = r->language = NULL;
     r->turns = 0;
     if (!note_members(&d, line, n)) return false;
     d.form = recognise(&d);
+    take_extras(&d);
     struct span list = role_value(&d, d.form, PART_MESSAGES, &name),
                 text = role_value(&d, d.form, PART_TEXT, &name);
     if (list.at || (d.form->member[PART_MESSAGES][0] && !d.form->member[PART_PROMPT][0])) {

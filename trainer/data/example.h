@@ -20,6 +20,8 @@ struct example {
     const char *prompt;
     const char *answer;        /* what is right; NULL: the record does not say */
     const char *demonstration; /* NULL: none, or a conversation */
+    const char *tests;         /* any JSON, unread; NULL: none */
+    const char *language;      /* NULL: none, or no string */
     /* A conversation, or a prompt with its completion: all of it; a text: one turn of the
      * assistant. Else none. */
     struct turn *turn;

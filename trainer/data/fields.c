@@ -54,6 +54,8 @@ static const char *const role_names[PART_ROLES] = {
     [PART_COMPLETION] = "completion",
     [PART_MESSAGES] = "messages",
     [PART_TEXT] = "text",
+    [PART_TESTS] = "tests",
+    [PART_LANGUAGE] = "language",
 };
 
 /* "NAME[####]": cuts the bracket off. */
@@ -180,6 +182,8 @@ bool fields_parse(struct fields *f, const char *setting, struct problems *p)
         find_form(f, setting, p);
     for (int i = 0; automatic && i < N_FORMS; i++) add_names(f, &FORMS[i]);
     if (f->form) add_names(f, f->form);
+    add_name(f, "tests");
+    add_name(f, "language");
     return p->n == before;
 }
 

@@ -14,6 +14,8 @@ enum part_role {
     PART_COMPLETION,    /* what follows the prompt, whole */
     PART_MESSAGES,      /* a conversation */
     PART_TEXT,          /* a text without a prompt */
+    PART_TESTS,         /* of a program; every form reads a member of that name, too */
+    PART_LANGUAGE,      /* likewise */
     PART_ROLES
 };
 

@@ -157,7 +157,12 @@ static bool look_at(struct look *l, const struct problem *p, int place)
     if (how->max_new[l->split] > 0 &&
         l->tags + tokens_of(l, answer, true) > smaller(room, how->max_new[l->split]))
         found_add(&l->seen.long_answers, place);
-    if (p->no_answer && how->max_new[l->split] > 0) found_add(&l->seen.no_answer, place);
+    if (l->split == SPLIT_TRAIN && how->tests_for && (!p->tests || p->tests[0] != '['))
+        found_add(&l->seen.no_tests, place);
+    if (l->split == SPLIT_TRAIN && how->language_for && !p->language)
+        found_add(&l->seen.no_language, place);
+    if (p->no_answer && !p->tests && how->max_new[l->split] > 0)
+        found_add(&l->seen.no_answer, place);
     if (scan(l, &l->seen.written, answer, false)) found_add(&l->seen.unwritten, place);
     bool unread = scan(l, &l->seen.read, prompt, false);
     if (how->demonstrations && l->split == SPLIT_TRAIN)
@@ -234,6 +239,7 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
         screen_say_little_room(&l);
         screen_say_long_answers(&l);
         screen_say_no_answers(&l);
+        screen_say_no_fields(&l);
         if (how->demonstrations && split == SPLIT_TRAIN) screen_say_demonstrations(&l);
         screen_say_unknown(&l);
     }

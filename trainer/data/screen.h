@@ -15,7 +15,9 @@ struct screen {
     bool demonstrations; /* those of the training split are learned from */
     int heldout;         /* held-out problems that will be asked for, of a generator */
     int max_new[2]; /* tokens that answers to a split's problems may have, 0: none are sampled */
-    bool speaks;    /* warns; all ranks find the same, one says it */
+    /* The reward that wants a field of the training problems; NULL: none does. */
+    const char *tests_for, *language_for;
+    bool speaks;               /* warns; all ranks find the same, one says it */
     const struct world *world; /* ranks that look at the same source, each at its part; NULL: this
                                   one alone */
 };

@@ -140,6 +140,28 @@ void screen_say_no_answers(const struct look *l)
     say_found(l, true, f, message);
 }
 
+static void say_no_field(const struct look *l, const struct found *f, const char *field,
+                         const char *what, const char *reward)
+{
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text, "no \"%s\", %s, in training problems: ", field, what);
+    say_which(l, f, l->n, &text);
+    text_add(&text,
+             "; reward_%s grades by it: give each line the member, name the one that holds it in "
+             "data.fields (%s=NAME), or leave reward_%s out",
+             reward, field, reward);
+    say_found(l, true, f, message);
+}
+
+/* A reward that could not be given is refused. */
+void screen_say_no_fields(const struct look *l)
+{
+    say_no_field(l, &l->seen.no_tests, "tests", "a list of tests", l->how->tests_for);
+    say_no_field(l, &l->seen.no_language, "language", "a string", l->how->language_for);
+}
+
 /* Only a warning: other answers of the file can still be right. */
 void screen_say_long_answers(const struct look *l)
 {

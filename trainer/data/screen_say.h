@@ -19,7 +19,7 @@ struct found {
 /* What is found in a run of problems; of two runs, seen_join. */
 struct seen {
     struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten, no_answer, no_rendering, unlearnable;
+    struct found unread, unwritten, no_answer, no_rendering, unlearnable, no_tests, no_language;
     int never;           /* of the first that is unlearnable: the token */
     char why[JINJA_WHY]; /* of the first without a rendering */
     int longest_prompt, longest_demonstration, least_room;
@@ -65,6 +65,7 @@ bool screen_say_no_rendering(const struct look *l);
 void screen_say_little_room(const struct look *l);
 void screen_say_long_answers(const struct look *l);
 void screen_say_no_answers(const struct look *l);
+void screen_say_no_fields(const struct look *l);
 void screen_say_demonstrations(const struct look *l);
 void screen_say_unknown(const struct look *l);
 

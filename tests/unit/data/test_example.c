@@ -84,6 +84,38 @@ START_TEST(forms)
 }
 END_TEST
 
+/* Rewards look at these, whatever the form; tests are kept as they stand. */
+START_TEST(tests_and_language)
+{
+    static const struct {
+        const char *fields, *line, *tests, *language;
+    } rows[] = {
+        {NULL, "{\"prompt\":\"p\",\"answer\":\"a\"}", NULL, NULL},
+        {NULL, "{\"prompt\":\"p\",\"tests\":[{\"stdin\":\"\\u0031\"}],\"language\":\"e\\u006e\"}",
+         "[{\"stdin\":\"\\u0031\"}]", "en"},
+        {"gsm8k", "{\"question\":\"q\",\"answer\":\"#### 5\",\"language\":\"zh\",\"tests\":null}",
+         NULL, "zh"},
+        {"prompt=p,answer=a,tests=meta.t,language=l",
+         "{\"p\":\"p\",\"a\":\"a\",\"meta\":{\"t\":[1]},\"l\":\"c\"}", "[1]", "c"},
+        {"prompt=p,answer=a", "{\"p\":\"p\",\"a\":\"a\",\"tests\":{},\"language\":5}", "{}", NULL},
+        {NULL, "{\"text\":\"once\",\"language\":\"en\"}", NULL, "en"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct problems p = {0};
+        struct fields f;
+        struct example e = {.turns = 0};
+        char why[EXAMPLE_WHY] = "";
+        ck_assert_msg(fields_parse(&f, rows[i].fields, &p), "%s", p.n ? p.text[0] : "");
+        ck_assert_msg(example_read(&e, rows[i].line, strlen(rows[i].line), &f, why), "%s: %s",
+                      rows[i].line, why);
+        ck_assert_str_eq(shown(e.tests), shown(rows[i].tests));
+        ck_assert_str_eq(shown(e.language), shown(rows[i].language));
+        example_free(&e);
+        fields_free(&f);
+    }
+}
+END_TEST
+
 START_TEST(turns)
 {
     struct fields f;
@@ -170,10 +202,11 @@ START_TEST(mistaken_settings)
 }
 END_TEST
 
-#define TESTS(X) \
-    X(forms)     \
-    X(turns)     \
-    X(bad_lines) \
+#define TESTS(X)          \
+    X(forms)              \
+    X(tests_and_language) \
+    X(turns)              \
+    X(bad_lines)          \
     X(mistaken_settings)
 
 UNIT_MAIN("example")
