@@ -86,6 +86,9 @@ struct extent extent_of(const struct phase_kind *kinds, const struct settings *s
         at_least(&e.samples, size.samples);
         e.sampling = e.sampling || size.questions > 0;
         e.reference = e.reference || size.reference;
+        e.rewards |= size.rewards;
+        if (size.tests_for) e.tests_for = size.tests_for;
+        if (size.language_for) e.language_for = size.language_for;
         if (kind->learns) extent_learned(&e, k, kind, &size);
         if (!kind->learns && size.questions > 0)
             extent_evaluated(&e, k, size.questions, size.samples);

@@ -14,6 +14,8 @@ struct phase_size {
     bool demonstrations;    /* the sequences are the data's; else they are sampled in the step */
     int questions, samples; /* problems that are answered, answers to each; 0: none */
     bool reference;         /* updates also run the reference's weights */
+    unsigned rewards;       /* bits of the graders that are used (reward/grader.h) */
+    const char *tests_for, *language_for; /* as in struct screen */
 };
 
 struct run;
@@ -58,7 +60,9 @@ struct extent {
      * answers; 0: no. */
     int every;
     bool reference, sampling;
-    bool profile;             /* operations are timed (model/ops_timed.h) */
+    unsigned rewards;                     /* bits of the graders that any phase uses */
+    const char *tests_for, *language_for; /* as in struct screen */
+    bool profile;                         /* operations are timed (model/ops_timed.h) */
     bool all_tokens;          /* tokens never to be sampled have their probability, too */
     struct source_needs data; /* nothing to be read: no source is opened */
     const char *index;        /* of struct together */

@@ -13,27 +13,32 @@ def rows(text): return {n for line in text.splitlines() if line.startswith("| `"
 before, after = page.split("\n## samples.jsonl")
 metrics, members = rows(before), rows(after)
 
-put = set()
+put, rewards = set(), set()
 for file in (root / "trainer").rglob("*.c"):
     text = file.read_text()
     put |= set(re.findall(r'\bmetrics_put(?:_clock)?\(\s*[^,"]+,\s*"([^"]+)"', text))
     for names in re.findall(r'\bpart_names\[\] = \{([^}]*)\}', text): put |= {"eval/TASK/" + n for n in re.findall(r'"([^"]+)"', names)}
     for names in re.findall(r'struct algorithm_metric \w+\[\] = \{(.*?)\n\};', text, re.S): put |= set(re.findall(r'\{"([^"]+)"', names))
-    put |= {f"reward/{n}/mean" for n in re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text)}
+    rewards |= set(re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text))
 score = (root / "trainer/phases/evaluate.c").read_text()
 put |= {"eval/TASK/" + n for n in re.findall(r'\bput_figure\(r, "([^"]+)"', score)}
 put |= {"eval/TASK/" + n.replace("%d", "K") for n in re.findall(r'snprintf\(name, sizeof name, "([a-z]+@%d)"', score)}
+put |= {f"reward/{n}/mean" for n in rewards}
+tell = (root / "trainer/phases/rl_metrics.c").read_text()
+put |= {n.replace("%s", "NAME") for n in re.findall(r'\bput_of\([^,]+, "([^"]+)"', tell)} - {"reward/NAME/mean"}
 put |= {"step", "phase"}
 
 def plain(name):
     name = re.sub(r"^eval/[^/]+/", "eval/TASK/", name)
+    name = re.sub(r"^reward/[^/]+/(std|zero_std_fraction|lost)$", r"reward/NAME/\1", name)
+    name = re.sub(r"^time/reward/[^/]+$", "time/reward/NAME", name)
     return re.sub(r"(pass|maj)@([2-9]|\d\d+)$", r"\1@K", name)
 seen, sampled = set(), set()
 for run in runs:
     for line in open(run + "/metrics.jsonl"): seen |= {plain(n) for n in json.loads(line)}
     samples = pathlib.Path(run + "/samples.jsonl")
     if samples.exists():
-        for line in open(samples): sampled |= set(json.loads(line))
+        for line in open(samples): sampled |= {"NAME" if n in rewards - {"accuracy", "format"} else n for n in json.loads(line)}
 
 def complain(what, names):
     if names: print(f"{what}: {', '.join(sorted(names))}"); return 1

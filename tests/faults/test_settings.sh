@@ -33,10 +33,11 @@ while read -r name; do
         --get "phases.grpo.$key" >value 2>err
     check "grpo has $name" equal "$(cat value)" "${value:-$(cat value)}" && check "grpo has $key" [ -s value ]
 done <names
-# Settings that the table omits on purpose: they are not part of the algorithm.
+# Settings that the table omits on purpose: they are not part of the algorithm; rewards have a page
+# of their own.
 printf '%s\n' kind name max_skips eval_prompts save_tokens >apart
-cut -d : -f 1 names | sort -u - apart >told
-sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u >of_grpo
+cut -d : -f 1 names | sort -u - apart | grep -v '^reward_' >told
+sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u | grep -v '^reward_' >of_grpo
 check "every setting of grpo is in the table of names" diff of_grpo told
 
 # --- the recipe of R1 ---

@@ -416,8 +416,8 @@ enum { STR_LIST = 1 };
     X(BOOL, mask_truncated, false, 0, 0, "", GRPO,                                                 \
       "leave answers cut at max_new out of the loss, of what aggregate counts and of kl; "         \
       "their rewards still count in the mean and std of their group")                              \
-    X(REAL, reward_format, 0.0, 0, 100, "", GRPO,                                                  \
-      "weight of the format reward; the accuracy reward has weight 1")                             \
+    X(REAL, reward_accuracy, 1, 0, 100, "", GRPO, "weight of the accuracy reward")                 \
+    X(REAL, reward_format, 0.0, 0, 100, "", GRPO, "weight of the format reward")                   \
     X(INT, eval_every, 0, 0, 1000000000, "steps", SFT | GRPO,                                      \
       "steps between evaluations on held-out problems; 0: never")                                  \
     X(INT, eval_prompts, 128, 1, 1048576, "problems", SFT | GRPO,                                  \

@@ -60,7 +60,7 @@ bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally 
 {
     struct rollout_job job = eval_job(r, k, t);
     if (job.questions == 0) return true;
-    job.listener = grade_listener(r, job.questions, t->samples, true);
+    job.listener = grade_listener(r, k, job.questions, t->samples, true);
     questions_ask(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
     const struct answer *a = rollout_run(r->rollout, &job, NULL);
     int whole = rollout_whole(r->rollout);

@@ -16,7 +16,10 @@ struct phase_size rl_size(const struct phase_settings *k)
                                .updates = (long)k->mini_batches * k->epochs,
                                .questions = k->prompts,
                                .samples = k->samples,
-                               .reference = k->kl > 0};
+                               .reference = k->kl > 0,
+                               .rewards = graders_of(k),
+                               .tests_for = graders_for(k, NEEDS_TESTS),
+                               .language_for = graders_for(k, NEEDS_LANGUAGE)};
 }
 
 /* With sites each has other problems of the same step (sites_part). */
@@ -157,7 +160,7 @@ static bool sample(struct run *r, const struct phase_settings *k, struct rl_step
     struct rollout_job job = rl_job(r, k);
     questions_ask(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
-    job.listener = grade_listener(r, k->prompts, k->samples, false);
+    job.listener = grade_listener(r, k, k->prompts, k->samples, false);
     s->answer = rollout_run(r->rollout, &job, &s->rollout);
     return rollout_whole(r->rollout) == k->prompts && !sites_stop_within(r);
 }
@@ -166,7 +169,7 @@ static bool sample(struct run *r, const struct phase_settings *k, struct rl_step
 static void grade(struct run *r, const struct phase_settings *k)
 {
     grade_gather(r, k->prompts, NULL);
-    rewards_sum(&r->scratch->rewards, k->prompts * k->samples, k);
+    rewards_sum(&r->scratch->rewards, k->prompts, k->samples, k);
 }
 
 static void advantage(struct run *r, const struct phase_settings *k, struct rl_step *s)

@@ -13,7 +13,7 @@
 #include "trainer/run/sites.h"
 
 struct mean {
-    double reward, std, each[GRADERS], length, longest, truncated;
+    double reward, std, accuracy, format, length, longest, truncated;
 };
 
 /* Standard deviation over all answers of the step, not within groups. */
@@ -23,15 +23,42 @@ static struct mean mean_of(const struct run *r, const struct phase_settings *k,
     const struct rewards *w = &r->scratch->rewards;
     int n = k->prompts * k->samples;
     struct mean m = {.reward = rewards_mean(w->total, n)};
-    for (int j = 0; j < w->n; j++) m.each[j] = rewards_mean(w->value[j], n);
+    m.accuracy = rewards_mean(w->value[GRADER_ACCURACY], n);
+    m.format = rewards_mean(w->value[GRADER_FORMAT], n);
     for (int i = 0; i < n; i++) {
         m.length += (double)a[i].n / n;
         m.truncated += (double)a[i].truncated / n;
         if (a[i].n > m.longest) m.longest = a[i].n;
     }
-    for (int i = 0; i < n; i++) m.std += pow((double)w->total[i] - m.reward, 2) / n;
-    m.std = sqrt(m.std);
+    m.std = rewards_std(w->total, n);
     return m;
+}
+
+static void put_of(struct metrics *o, const char *fmt, const char *reward, double value)
+{
+    char name[METRIC_NAME];
+    snprintf(name, sizeof name, fmt, reward);
+    if (metrics_is_clock(name))
+        metrics_put_clock(o, name, value);
+    else
+        metrics_put(o, name, value);
+}
+
+/* Only of what is graded in the phase; verdicts can only be lost of what others give. */
+static void put_rewards(struct run *r, const struct phase_settings *k)
+{
+    const struct rewards *w = &r->scratch->rewards;
+    const int n = k->prompts * k->samples;
+    for (int j = 0; j < w->n; j++) {
+        if (!graders_have(w->on, j)) continue;
+        double equal = rewards_equal(w->value[j], k->prompts, k->samples);
+        put_of(r->metrics, "reward/%s/mean", w->name[j], rewards_mean(w->value[j], n));
+        put_of(r->metrics, "reward/%s/std", w->name[j], rewards_std(w->value[j], n));
+        put_of(r->metrics, "reward/%s/zero_std_fraction", w->name[j], equal / k->prompts);
+        if (grader_at(j)->start)
+            put_of(r->metrics, "reward/%s/lost", w->name[j], (double)w->lost[j]);
+        put_of(r->metrics, "time/reward/%s", w->name[j], w->seconds[j]);
+    }
 }
 
 /* zero_std_fraction: groups without spread, which have no gradient. */
@@ -39,14 +66,9 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
                         int equal)
 {
     struct metrics *o = r->metrics;
-    const struct rewards *w = &r->scratch->rewards;
-    char name[METRIC_NAME];
     metrics_put(o, "reward/mean", m->reward);
     metrics_put(o, "reward/std", m->std);
-    for (int j = 0; j < w->n; j++) {
-        snprintf(name, sizeof name, "reward/%s/mean", w->name[j]);
-        metrics_put(o, name, m->each[j]);
-    }
+    put_rewards(r, k);
     metrics_put(o, "reward/zero_std_fraction", (double)equal / k->prompts);
     metrics_put(o, "response_length/mean", m->length);
     metrics_put(o, "response_length/max", m->longest);
@@ -71,11 +93,12 @@ static json_t *numbers(const void *v, int n, bool real)
     return a;
 }
 
-static void put_rewards(json_t *sample, const struct rewards *w, int i)
+static void sample_rewards(json_t *sample, const struct rewards *w, int i)
 {
     json_object_set_new(sample, "reward", json_real((double)w->total[i]));
     for (int j = 0; j < w->n; j++)
-        json_object_set_new(sample, w->name[j], json_real((double)w->value[j][i]));
+        if (graders_have(w->on, j))
+            json_object_set_new(sample, w->name[j], json_real((double)w->value[j][i]));
 }
 
 /* The verdict is formed again here: only a few answers are written, and verdicts are not kept. */
@@ -92,7 +115,7 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
                   problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
                   graded.has_read ? graded.read : NULL, "why", reason_text(graded.why));
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
-    put_rewards(o, &s->rewards, i);
+    sample_rewards(o, &s->rewards, i);
     json_object_set_new(o, "advantage", json_real((double)s->advantage[i]));
     json_object_set_new(o, "truncated", json_boolean(a->truncated));
     if (k->save_tokens) {
@@ -121,13 +144,12 @@ enum { STEPS_WITHOUT_SPREAD = 10 };
 /* What to look at, by what the answers got. */
 static const char *advice(const struct mean *m)
 {
-    if (m->each[GRADER_ACCURACY] == 0)
+    if (m->accuracy == 0)
         return "no answer is right. Look at \"parsed\" and \"why\" in samples.jsonl: does the "
                "grader read the intended answer? If it does, use easier problems "
                "(data.difficulty), more supervised steps first, more samples, or a weight for the "
                "format (reward_format)";
-    if (m->each[GRADER_ACCURACY] == 1)
-        return "all answers are right: use harder problems (data.difficulty)";
+    if (m->accuracy == 1) return "all answers are right: use harder problems (data.difficulty)";
     return "the answers to each problem all earn the same reward: raise temperature or samples, or "
            "use problems of another difficulty";
 }
@@ -142,8 +164,8 @@ static void mind_spread(struct run *r, const struct phase_settings *k, const str
         log_warn("%s: for %d steps in a row the rewards within every group were equal: nothing was "
                  "learned%s. accuracy is %g, format %g, reward %g: %s",
                  k->name, STEPS_WITHOUT_SPREAD,
-                 k->kl > 0 ? " except to stay near the reference" : "", m->each[GRADER_ACCURACY],
-                 m->each[GRADER_FORMAT], m->reward, advice(m));
+                 k->kl > 0 ? " except to stay near the reference" : "", m->accuracy, m->format,
+                 m->reward, advice(m));
 }
 
 /* Only where the cache has not room for all: without waits there is nothing to measure. */

@@ -1,19 +1,20 @@
-/* 1 for a right answer, else 0 (the accuracy reward of DeepSeek-R1, section 2.2.2). Every other
- * weight is relative to its. */
+/* 1 for a right answer, else 0 (the accuracy reward of DeepSeek-R1, section 2.2.2). */
 #include "trainer/reward/grader.h"
 
-static float grade(const struct completion *c)
+static float grade(const struct completion *c, const struct phase_settings *k)
 {
+    (void)k;
     return c->verdict.why == REASON_RIGHT ? 1 : 0;
 }
 
 static double weight(const struct phase_settings *k)
 {
-    (void)k;
-    return 1;
+    return k->reward_accuracy;
 }
 
 const struct grader grader_accuracy = {.name = "accuracy",
+                                       .help = "1 for a right answer, else 0",
                                        .needs = NEEDS_VERDICT,
-                                       .grade = grade,
-                                       .weight = weight};
+                                       .always = true,
+                                       .weight = weight,
+                                       .grade = grade};

@@ -3,8 +3,9 @@
 #include "trainer/data/completion.h"
 #include "trainer/reward/grader.h"
 
-static float grade(const struct completion *c)
+static float grade(const struct completion *c, const struct phase_settings *k)
 {
+    (void)k;
     return completion_in_form((struct span){c->text, c->bytes}) ? 1 : 0;
 }
 
@@ -14,6 +15,8 @@ static double weight(const struct phase_settings *k)
 }
 
 const struct grader grader_format = {.name = "format",
+                                     .help = "1 for reasoning and answer between their tags",
                                      .needs = NEEDS_TEXT,
-                                     .grade = grade,
-                                     .weight = weight};
+                                     .always = true,
+                                     .weight = weight,
+                                     .grade = grade};

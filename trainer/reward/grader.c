@@ -1,4 +1,5 @@
 #include "trainer/reward/grader.h"
+#include <string.h>
 #include "comm/base/die.h"
 #include "trainer/data/completion.h"
 
@@ -6,6 +7,7 @@ static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
 };
+_Static_assert(GRADERS <= 32, "sets of graders are bits of an unsigned");
 
 const struct grader *grader_at(int number)
 {
@@ -13,11 +15,43 @@ const struct grader *grader_at(int number)
     return graders[number];
 }
 
-unsigned graders_need(void)
+int grader_named(const char *name)
+{
+    int i = 0;
+    while (i < GRADERS && strcmp(graders[i]->name, name) != 0) i++;
+    return i;
+}
+
+unsigned graders_of(const struct phase_settings *k)
+{
+    unsigned set = graders_always();
+    for (int i = 0; i < GRADERS; i++) set |= (unsigned)(graders[i]->weight(k) != 0) << i;
+    return set;
+}
+
+unsigned graders_always(void)
+{
+    unsigned set = 0;
+    for (int i = 0; i < GRADERS; i++) set |= (unsigned)graders[i]->always << i;
+    return set;
+}
+
+unsigned graders_need(unsigned set)
 {
     unsigned needs = 0;
-    for (int i = 0; i < GRADERS; i++) needs |= graders[i]->needs;
+    for (int i = 0; i < GRADERS; i++)
+        if (graders_have(set, i)) needs |= graders[i]->needs;
     return needs;
+}
+
+const char *graders_for(const struct phase_settings *k, unsigned need)
+{
+    for (int i = 0; i < GRADERS; i++) {
+        const struct grader *g = graders[i];
+        unsigned needs = g->needs | (g->also_needs ? g->also_needs(k) : 0);
+        if (g->weight(k) != 0 && (needs & need) == need) return g->name;
+    }
+    return NULL;
 }
 
 static void read_text(const struct grading *g, struct completion *c)
@@ -28,9 +62,10 @@ static void read_text(const struct grading *g, struct completion *c)
     c->bytes = bytes < g->text_size ? bytes : g->text_size - 1;
 }
 
+/* A completion that came as text has its text. */
 void grading_read(const struct grading *g, struct completion *c, unsigned needs)
 {
-    if ((needs & NEEDS_TEXT) == NEEDS_TEXT) read_text(g, c);
+    if ((needs & NEEDS_TEXT) == NEEDS_TEXT && c->token) read_text(g, c);
     if ((needs & NEEDS_VERDICT) == NEEDS_VERDICT)
         c->verdict =
             verdict_of(g->task, c->problem, (struct span){c->text, c->bytes}, c->truncated);

@@ -1,40 +1,87 @@
 #include "trainer/reward/rewards.h"
+#include <math.h>
 #include <string.h>
 #include "comm/base/die.h"
+#include "comm/base/log.h"
+#include "comm/world.h"
 
-void rewards_place(struct rewards *r, size_t answers, struct arena *a)
+void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct arena *a)
 {
     r->n = GRADERS;
     for (int i = 0; i < r->n; i++) {
         r->name[i] = grader_at(i)->name;
-        r->value[i] = arena_take_n(a, answers, sizeof(float));
+        if (graders_have(graders, i)) r->value[i] = arena_take_n(a, answers, sizeof(float));
     }
     r->total = arena_take_n(a, answers, sizeof(float));
     r->vote = arena_take_n(a, answers, sizeof(uint64_t));
     r->parts = arena_take_n(a, answers, sizeof *r->parts);
 }
 
-void rewards_clear(struct rewards *r, int n)
+void rewards_clear(struct rewards *r, unsigned graders, int n)
 {
-    for (int i = 0; i < r->n; i++) memset(r->value[i], 0, (size_t)n * sizeof(float));
+    r->on = graders;
+    for (int i = 0; i < r->n; i++) {
+        INVARIANT(r->value[i] || !graders_have(graders, i), "no room for %s", r->name[i]);
+        if (r->value[i]) memset(r->value[i], 0, (size_t)n * sizeof(float));
+        r->seconds[i] = 0;
+        r->lost[i] = 0;
+    }
     memset(r->vote, 0, (size_t)n * sizeof *r->vote);
     memset(r->parts, 0, (size_t)n * sizeof *r->parts);
 }
 
-void rewards_grade(struct rewards *r, const struct grading *g, int i, struct completion *c)
+/* The first row's time has that of reading the answer in it. */
+void rewards_grade(struct rewards *r, const struct grading *g, int i, struct completion *c,
+                   const struct phase_settings *k)
 {
-    grading_read(g, c, graders_need() | NEEDS_VERDICT);
-    for (int k = 0; k < r->n; k++) r->value[k][i] = grader_at(k)->grade(c);
+    double start = clock_now();
+    grading_read(g, c, graders_need(r->on) | NEEDS_VERDICT);
+    for (int j = 0; j < r->n; j++) {
+        const struct grader *grader = grader_at(j);
+        if (!graders_have(r->on, j)) continue;
+        if (grader->grade) r->value[j][i] = grader->grade(c, k);
+        if (grader->start) grader->start(r, g, i, c, k);
+        double now = clock_now();
+        r->seconds[j] += now - start;
+        start = now;
+    }
     r->vote[i] = c->verdict.vote;
     if (g->parts && g->task && g->task->parts)
         g->task->parts(c->problem, c->text, c->bytes, r->parts[i][0], r->parts[i][1]);
 }
 
+void rewards_collect(struct rewards *r, const struct grading *g, const struct phase_settings *k)
+{
+    for (int j = 0; j < r->n; j++) {
+        double start = clock_now();
+        if (!graders_have(r->on, j) || !grader_at(j)->collect) continue;
+        grader_at(j)->collect(r, g, k);
+        r->seconds[j] += clock_now() - start;
+    }
+}
+
+void rewards_lose(struct rewards *r, int row, int i)
+{
+    r->value[row][i] = 0;
+    r->lost[row]++;
+}
+
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
 {
+    MPI_Request sum[GRADERS + 3];
+    int started = 0;
     for (int i = 0; i < r->n; i++)
-        MPI_OK(MPI_Allreduce(MPI_IN_PLACE, r->value[i], n, MPI_FLOAT, MPI_SUM, comm));
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, r->vote, n, MPI_UINT64_T, MPI_BOR, comm));
+        if (graders_have(r->on, i))
+            MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->value[i], n, MPI_FLOAT, MPI_SUM, comm,
+                                  &sum[started++]));
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->vote, n, MPI_UINT64_T, MPI_BOR, comm, &sum[started++]));
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->seconds, GRADERS, MPI_DOUBLE, MPI_MAX, comm,
+                          &sum[started++]));
+    MPI_OK(
+        MPI_Iallreduce(MPI_IN_PLACE, r->lost, GRADERS, MPI_LONG, MPI_SUM, comm, &sum[started++]));
+    die_place("rewards of the step's answers");
+    world_wait(sum, started);
+    die_place(NULL);
 }
 
 /* Integers: the sum is the same in any order. */
@@ -47,18 +94,36 @@ void rewards_gather_parts(const struct rewards *r, int n, int right[TASK_PARTS],
             sum[0][k] += r->parts[i][0][k];
             sum[1][k] += r->parts[i][1][k];
         }
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, sum, 2 * TASK_PARTS, MPI_INT, MPI_SUM, comm));
+    MPI_Request request;
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, sum, 2 * TASK_PARTS, MPI_INT, MPI_SUM, comm, &request));
+    die_place("parts of the answers");
+    world_wait(&request, 1);
+    die_place(NULL);
     for (int k = 0; k < TASK_PARTS; k++) {
         right[k] += sum[0][k];
         total[k] += sum[1][k];
     }
 }
 
-void rewards_sum(struct rewards *r, int n, const struct phase_settings *k)
+static void grade_groups(struct rewards *r, int row, int questions, int samples,
+                         const struct phase_settings *k)
 {
+    double start = clock_now();
+    for (int q = 0; q < questions; q++) {
+        const struct reward_group g = {r, k, q * samples, samples};
+        grader_at(row)->group(&g, r->value[row] + g.from);
+    }
+    r->seconds[row] += clock_now() - start;
+}
+
+void rewards_sum(struct rewards *r, int questions, int samples, const struct phase_settings *k)
+{
+    const int n = questions * samples;
     memset(r->total, 0, (size_t)n * sizeof(float));
     for (int j = 0; j < r->n; j++) {
         float weight = (float)grader_at(j)->weight(k);
+        if (!graders_have(r->on, j)) continue;
+        if (grader_at(j)->group) grade_groups(r, j, questions, samples, k);
         for (int i = 0; i < n; i++) r->total[i] += weight * r->value[j][i];
     }
 }
@@ -68,4 +133,23 @@ double rewards_mean(const float *value, int n)
     double mean = 0;
     for (int i = 0; i < n; i++) mean += (double)value[i] / n;
     return mean;
+}
+
+double rewards_std(const float *value, int n)
+{
+    double mean = rewards_mean(value, n), square = 0;
+    for (int i = 0; i < n; i++) square += pow((double)value[i] - mean, 2) / n;
+    return sqrt(square);
+}
+
+int rewards_equal(const float *value, int questions, int samples)
+{
+    int equal = 0;
+    for (int q = 0; q < questions; q++) {
+        const float *of = value + q * samples;
+        bool same = true;
+        for (int i = 1; i < samples; i++) same = same && of[i] == of[0];
+        equal += same;
+    }
+    return equal;
 }

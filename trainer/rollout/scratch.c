@@ -19,7 +19,7 @@ struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int 
     s.weight = arena_take_n(a, n, sizeof(float));
     s.advantage = arena_take_n(a, n, sizeof(float));
     s.equal = arena_take_n(a, questions, sizeof *s.equal);
-    rewards_place(&s.rewards, n, a);
+    rewards_place(&s.rewards, e->rewards | graders_always(), n, a);
     if (placed) *placed = s;
     return placed;
 }

@@ -42,7 +42,9 @@ struct step_scratch {
     float *weight, *advantage;
     bool *equal;            /* (questions) the rewards of its answers are all equal */
     struct rewards rewards; /* of the answers */
-    struct grading grading; /* of the rollout under way (grade.h), and its answers to a question */
+    /* of the rollout under way (grade.h), with its phase and its answers to a question */
+    struct grading grading;
+    const struct phase_settings *phase;
     int samples;
     /* Text of one completion: any max_context tokens. Not in the arena: its owner sets it. */
     char *text; /* (text_size) */

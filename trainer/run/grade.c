@@ -17,6 +17,12 @@ static struct completion completion_of(const struct problem *p, const struct ans
         .problem = p, .token = a->token, .n = a->n, .truncated = a->truncated};
 }
 
+/* Evaluations count what all phases have. */
+static unsigned graders_now(const struct phase_settings *k, bool parts)
+{
+    return parts ? graders_always() : graders_of(k);
+}
+
 struct verdict grade_one(struct run *r, const struct problem *p, const struct answer *a)
 {
     const struct grading g = grading_of(r);
@@ -29,17 +35,21 @@ struct verdict grade_one(struct run *r, const struct problem *p, const struct an
 static void finished(void *run, int index, const struct answer *a)
 {
     struct step_scratch *s = ((struct run *)run)->scratch;
-    struct completion c = completion_of(questions_problem(run, index / s->samples), a);
-    rewards_grade(&s->rewards, &s->grading, index, &c);
+    const int question = index / s->samples;
+    struct completion c = completion_of(questions_problem(run, question), a);
+    c.n_prompt = s->question[question].n;
+    rewards_grade(&s->rewards, &s->grading, index, &c, s->phase);
 }
 
-struct rollout_listener grade_listener(struct run *r, int questions, int samples, bool parts)
+struct rollout_listener grade_listener(struct run *r, const struct phase_settings *k, int questions,
+                                       int samples, bool parts)
 {
     struct step_scratch *s = r->scratch;
     s->grading = grading_of(r);
     s->grading.parts = parts;
     s->samples = samples;
-    rewards_clear(&s->rewards, questions * samples);
+    s->phase = k;
+    rewards_clear(&s->rewards, graders_now(k, parts), questions * samples);
     return (struct rollout_listener){finished, r};
 }
 
@@ -47,6 +57,7 @@ void grade_gather(struct run *r, int questions, struct tally *t)
 {
     struct step_scratch *s = r->scratch;
     int n = questions * s->samples;
+    rewards_collect(&s->rewards, &s->grading, s->phase);
     rewards_gather(&s->rewards, n, r->world->comm);
     if (t) rewards_gather_parts(&s->rewards, n, t->part_right, t->part_total, r->world->comm);
 }

@@ -135,6 +135,8 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
                                .demonstrations = e->demonstrations,
                                .heldout = e->heldout,
                                .max_new = {e->longest[SPLIT_TRAIN], e->longest[SPLIT_HELDOUT]},
+                               .tests_for = e->tests_for,
+                               .language_for = e->language_for,
                                .speaks = r->world->first + r->world->rank == 0,
                                .world = shared ? r->world : NULL};
     source_screen(r->source, &how, p);

@@ -23,6 +23,7 @@ static const struct row {
     {"", true, false, 0, 0, REASON_NO_END_OF_THOUGHT},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
+static const struct phase_settings weights = {.reward_accuracy = 1};
 
 static struct tokenizer *tokenizer_new(void)
 {
@@ -56,20 +57,20 @@ static struct grading grading_of(const struct tokenizer *t, const struct task *t
 static struct arena rewards_new(struct rewards *r, size_t answers)
 {
     struct arena a = {0};
-    rewards_place(r, answers, &a);
+    rewards_place(r, graders_always(), answers, &a);
     arena_back(&a, &device_host, a.used);
-    rewards_place(r, answers, &a);
+    rewards_place(r, graders_always(), answers, &a);
     return a;
 }
 
 static void grade_all(struct rewards *r, const struct grading *g)
 {
     const struct problem p = {.prompt = "1+6", .answer = "7"};
-    rewards_clear(r, ROWS);
+    rewards_clear(r, graders_always(), ROWS);
     for (int i = 0; i < ROWS; i++) {
         int token[ROOM];
         struct completion c = completion_of(g, &p, &rows[i], token);
-        rewards_grade(r, g, i, &c);
+        rewards_grade(r, g, i, &c, &weights);
         ck_assert_int_eq(c.verdict.why, rows[i].why);
         ck_assert_uint_eq(c.bytes, strlen(rows[i].text));
     }
@@ -90,8 +91,9 @@ static void check_values(const struct rewards *r)
 static void check_totals(struct rewards *r)
 {
     for (int w = 0; w < 3; w++) {
-        const struct phase_settings k = {.reward_format = (double[]){0, 0.5, 0.1}[w]};
-        rewards_sum(r, ROWS, &k);
+        const struct phase_settings k = {.reward_accuracy = 1,
+                                         .reward_format = (double[]){0, 0.5, 0.1}[w]};
+        rewards_sum(r, 1, ROWS, &k);
         for (int i = 0; i < ROWS; i++)
             ck_assert(r->total[i] == rows[i].accuracy + (float)k.reward_format * rows[i].format);
     }
@@ -126,7 +128,7 @@ START_TEST(of_a_task)
     const struct grading g = grading_of(t, task, text);
     struct rewards r = {0};
     struct arena a = rewards_new(&r, ROWS);
-    rewards_clear(&r, ROWS);
+    rewards_clear(&r, graders_always(), ROWS);
     for (int i = 0; i < ROWS; i++) {
         struct rng_stream draws = problem_draws(&o, SPLIT_TRAIN, (uint32_t)i);
         struct text shown = {bytes, 0, sizeof bytes, false};
@@ -137,13 +139,13 @@ START_TEST(of_a_task)
         task->parts(&p, bytes, shown.n, right, total);
         struct row row = {.text = bytes, .eos = true};
         struct completion c = completion_of(&g, &p, &row, token);
-        rewards_grade(&r, &g, i, &c);
+        rewards_grade(&r, &g, i, &c, &weights);
         ck_assert(r.value[GRADER_ACCURACY][i] == 1 && r.value[GRADER_FORMAT][i] == 1);
         ck_assert_mem_eq(r.parts[i][0], right, sizeof right);
         ck_assert_mem_eq(r.parts[i][1], total, sizeof total);
         ck_assert_int_gt(total[0], 0);
     }
-    rewards_clear(&r, ROWS);
+    rewards_clear(&r, graders_always(), ROWS);
     for (int i = 0; i < ROWS; i++) ck_assert_int_eq(r.parts[i][1][0], 0);
     arena_free(&a);
     tokenizer_free(t);
@@ -155,7 +157,7 @@ START_TEST(names)
 {
     for (int i = 0; i < GRADERS; i++)
         for (int j = 0; j < i; j++) ck_assert_str_ne(grader_at(i)->name, grader_at(j)->name);
-    ck_assert_uint_eq(graders_need(), NEEDS_VERDICT);
+    ck_assert_uint_eq(graders_need(graders_always()), NEEDS_VERDICT);
 }
 END_TEST
 
