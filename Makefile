@@ -19,7 +19,7 @@ MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules --no-print-directory $(if $(filter 
 endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
-PKGS    := hdf5-serial yaml-0.1 jansson libxxhash libpcre2-8 libutf8proc
+PKGS    := hdf5-serial yaml-0.1 jansson libxxhash libpcre2-8 libutf8proc libseccomp
 NEEDS_NOTHING := uninstall help clean info setup setup-dev setup-hosts layers lines format format-check ci
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk

@@ -21,6 +21,7 @@ row libyaml "$(module yaml-0.1)"
 row jansson "$(module jansson)"
 row PCRE2 "$(module libpcre2-8)"
 row utf8proc "$(module libutf8proc)"
+row libseccomp "$(module libseccomp)"
 row Check "$(module check)"
 
 # The instruction set that oneDNN uses on this processor, as the library itself reports it, by its

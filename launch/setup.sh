@@ -21,6 +21,7 @@ libjansson-dev | module jansson        | JSON: metrics, manifests, tokenizers
 libxxhash-dev  | module libxxhash      | checksums
 libpcre2-dev   | module libpcre2-8     | splitting patterns of tokenizers
 libutf8proc-dev | module libutf8proc   | Unicode normalization of tokenizers
+libseccomp-dev | module libseccomp    | the sandbox of programs that are graded
 check          | module check          | the tests'"'"' framework
 '
 for_developers='

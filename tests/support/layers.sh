@@ -36,6 +36,7 @@ BEGIN {
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"
     room["pcre2.h"] = "model/tokenizer/pattern"
+    room["seccomp.h"] = "trainer/reward/sandbox/"
     room["utf8proc.h"] = "model/tokenizer/nfc"
     room["xxhash.h"] = "comm/base/checksum"
     room["yaml.h"] = "trainer/config/"
