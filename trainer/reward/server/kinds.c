@@ -1,10 +1,12 @@
 #include "trainer/reward/server/kind.h"
 
+#include "trainer/reward/code/kind.h"
+
 static const struct grade_kind none;
 
 /* clang-format off: a row each, so that kinds that come side by side do not meet */
 const struct grade_kind *grade_kinds[GRADE_KINDS] = {
-    [GRADE_CODE] = &none,
+    [GRADE_CODE] = &grade_kind_code,
     [GRADE_PLUGIN] = &none,
     [GRADE_ENVIRONMENT] = &none,
 };

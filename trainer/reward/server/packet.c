@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include "comm/base/die.h"
 #include "comm/base/memory.h"
 
@@ -31,7 +30,7 @@ void outbox_clear(struct outbox *o)
     o->begin = o->end = o->offset = 0;
 }
 
-bool outbox_add(struct outbox *o, struct packet_head head, const void *bytes)
+bool outbox_add(struct outbox *o, struct packet_head head, const struct iovec *piece, int pieces)
 {
     const size_t need = sizeof head + head.total;
     if (need > o->size - (o->end - o->begin)) return false;
@@ -41,8 +40,11 @@ bool outbox_add(struct outbox *o, struct packet_head head, const void *bytes)
         o->begin = 0;
     }
     memcpy(o->at + o->end, &head, sizeof head);
-    if (head.total > 0) memcpy(o->at + o->end + sizeof head, bytes, head.total);
-    o->end += need;
+    o->end += sizeof head;
+    for (int i = 0; i < pieces; i++) {
+        if (piece[i].iov_len > 0) memcpy(o->at + o->end, piece[i].iov_base, piece[i].iov_len);
+        o->end += piece[i].iov_len;
+    }
     return true;
 }
 

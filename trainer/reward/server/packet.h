@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 enum {
     PACKET_BYTES = 32768,     /* of a message in one packet */
@@ -38,8 +39,8 @@ struct outbox {
 void outbox_open(struct outbox *o, size_t size);
 void outbox_close(struct outbox *o);
 void outbox_clear(struct outbox *o);
-/* Copies a message; false: no room now. */
-bool outbox_add(struct outbox *o, struct packet_head head, const void *bytes);
+/* Copies a message of head.total bytes, in pieces; false: no room now. */
+bool outbox_add(struct outbox *o, struct packet_head head, const struct iovec *piece, int pieces);
 /* Sends what the socket takes without waiting; false: the other end is gone. */
 bool outbox_send(struct outbox *o, int fd);
 

@@ -31,7 +31,8 @@ static void end_request(struct grade_request *r, enum packet_what what, const vo
                                      .kind = (uint32_t)r->kind,
                                      .id = r->id,
                                      .total = n < REPLY_BYTES ? n : REPLY_BYTES};
-    if (!outbox_add(&out, head, bytes)) _exit(0);
+    const struct iovec whole = {(char *)(uintptr_t)bytes, head.total};
+    if (!outbox_add(&out, head, &whole, 1)) _exit(0);
     free((char *)(uintptr_t)r->bytes);
     free(r);
 }

@@ -137,7 +137,8 @@ static void tell(struct grade_server *s, int kind)
     const struct told *t = &s->told[kind];
     const struct packet_head head = {
         .what = PACKET_CONFIGURE, .kind = (uint32_t)kind, .total = t->n};
-    if (t->bytes && !outbox_add(&s->out, head, t->bytes)) lose_open(s);
+    const struct iovec whole = {t->bytes, t->n};
+    if (t->bytes && !outbox_add(&s->out, head, &whole, 1)) lose_open(s);
 }
 
 static void restarted(struct grade_server *s)
@@ -203,9 +204,11 @@ static struct slot *free_slot(struct grade_server *s, int kind)
     return NULL;
 }
 
-bool grade_server_send(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
-                       const void *bytes, size_t n)
+bool grade_server_send_pieces(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
+                              const struct iovec *piece, int pieces)
 {
+    size_t n = 0;
+    for (int i = 0; i < pieces; i++) n += piece[i].iov_len;
     pump(s);
     struct slot *slot = free_slot(s, (int)kind);
     if (!slot) return false;
@@ -215,7 +218,7 @@ bool grade_server_send(struct grade_server *s, enum grade_kind_number kind, uint
                                      .id = wire_id(turn, (int)(slot - s->slot[kind])),
                                      .total = n};
     const bool never = s->gone || n > REQUEST_BYTES;
-    if (!never && !outbox_add(&s->out, head, bytes)) return false;
+    if (!never && !outbox_add(&s->out, head, piece, pieces)) return false;
     s->turn = turn;
     slot->state = never ? SLOT_LOST : SLOT_OPEN;
     slot->id = id;
@@ -224,6 +227,13 @@ bool grade_server_send(struct grade_server *s, enum grade_kind_number kind, uint
     s->open[kind]++;
     pump(s);
     return true;
+}
+
+bool grade_server_send(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
+                       const void *bytes, size_t n)
+{
+    const struct iovec whole = {(char *)(uintptr_t)bytes, n};
+    return grade_server_send_pieces(s, kind, id, &whole, 1);
 }
 
 /* The one that came first. */

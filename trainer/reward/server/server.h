@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 /* Who grades: rows of kinds.c. */
 enum grade_kind_number { GRADE_CODE, GRADE_PLUGIN, GRADE_ENVIRONMENT, GRADE_KINDS };
@@ -50,6 +51,9 @@ void grade_server_configure(struct grade_server *s, enum grade_kind_number kind,
  * request that is too long (16 MiB), or whose server is gone for good, comes back as lost. */
 bool grade_server_send(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
                        const void *bytes, size_t n);
+/* The same of bytes in pieces, in their order. */
+bool grade_server_send_pieces(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
+                              const struct iovec *piece, int pieces);
 /* The next reply of that kind, in the order in which they come; waits for at most timeout_ms (-1:
  * for as long as one is open). false: none came. */
 bool grade_server_poll(struct grade_server *s, enum grade_kind_number kind,
