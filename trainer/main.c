@@ -10,6 +10,7 @@
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/config/presets.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/task.h"
 #include "trainer/reward/server/server.h"
@@ -22,30 +23,32 @@ static void print_usage(FILE *out)
           out);
     for (const struct command *c = commands; c->name; c++)
         fprintf(out, "  %-10s %s\n", c->name, c->help);
-    fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
-          "duet help settings     every setting of a recipe (--markdown: as docs/SETTINGS.md has "
-          "them)\n"
-          "duet help tasks        the tasks that generate problems, and their difficulties\nduet "
-          "help environment  the DUET_* environment variables\n"
-          "duet --version\n",
-          out);
+    fputs(
+        "\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
+        "duet help settings     every setting of a recipe (--markdown: as docs/SETTINGS.md has "
+        "them)\n"
+        "duet help tasks        the tasks that generate problems, and their difficulties\nduet "
+        "help algorithms   algorithms of reinforcement learning by name, and their settings\nduet "
+        "help environment  the DUET_* environment variables\n"
+        "duet --version\n",
+        out);
 }
 
 static int unknown_word(const char *word, bool topic)
 {
-    const char *names[3 + COMMANDS_MAX] = {"tasks", "environment", "help"};
-    const char *const *from = topic ? names : names + 2;
-    int n = 3;
+    const char *names[4 + COMMANDS_MAX] = {"tasks", "environment", "algorithms", "help"};
+    const char *const *from = topic ? names : names + 3;
+    int n = 4;
     for (const struct command *c = commands; c->name; c++) names[n++] = c->name;
-    const char *near = nearest_name(word, from, n - (topic ? 0 : 2));
+    const char *near = nearest_name(word, from, n - (topic ? 0 : 3));
     if (options_first_rank())
         fprintf(stderr, "unknown command %.60s%s%s%s\nsee: duet --help\n", word,
                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return EXIT_USER;
 }
 
-/* duet help [COMMAND | tasks | environment | settings --markdown]; the help of settings lists them
- * all */
+/* duet help [COMMAND | tasks | algorithms | environment | settings --markdown]; the help of
+ * settings lists them all */
 static int help(const char *topic, const char *how)
 {
     if (!topic) {
@@ -54,6 +57,10 @@ static int help(const char *topic, const char *how)
     }
     if (strcmp(topic, "tasks") == 0) {
         if (options_first_rank()) tasks_help();
+        return EXIT_DONE;
+    }
+    if (strcmp(topic, "algorithms") == 0) {
+        if (options_first_rank()) presets_help();
         return EXIT_DONE;
     }
     if (strcmp(topic, "environment") == 0) {

@@ -12,9 +12,9 @@ enum { SEQUENCES = 16, CONTEXT = 32, MESHES = 16 };
 
 static const struct variant variants[] = {
     {"tied fp32 sft", "tied: true, qk_norm: true", PRECISION_FP32, &loss_sft, 0, 1},
-    {"dense bf16 grpo kl", "", PRECISION_BF16, &grpo_loss, 0.1f, 0.8f},
+    {"dense bf16 grpo kl", "", PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0.1f, 0.8f},
     {"experts bf16 grpo", "experts: 4, experts_active: 3, first_dense: 1, balance: 0.1",
-     PRECISION_BF16, &grpo_loss, 0, 1},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

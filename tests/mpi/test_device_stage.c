@@ -21,9 +21,9 @@ struct variant {
 static const struct variant variants[] = {
     {"plain fp32 sft", "", PRECISION_FP32, &loss_sft, 0},
     {"all bf16 grpo kl", "qkv_bias: true, o_bias: true, mlp_bias: true, qk_norm: true",
-     PRECISION_BF16, &grpo_loss, 0.1f},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0.1f},
     {"experts bf16 grpo", "experts: 4, experts_active: 3, first_dense: 1, balance: 0.1",
-     PRECISION_BF16, &grpo_loss, 0},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

@@ -221,7 +221,7 @@ static void learn(struct trainer *t, const struct answer *a)
                                            .advantage = i % 2 ? 1 : -1};
     }
     struct step_stats stats;
-    struct step_job job = small_job(b, &grpo_loss);
+    struct step_job job = small_job(b, &policy_shapes[POLICY_CLIP][0]);
     struct small_source source = {.rollout = t->rollout, .learner = &t->small.learner};
     small_answers_elsewhere(&job, b, &source);
     job.objective.kl = 0.01f;

@@ -13,10 +13,10 @@ static struct small_batch batch[STEPS];
 
 static const struct variant variants[] = {
     {"bf16 grpo", "tied: true, qkv_bias: true, o_bias: true, mlp_bias: true", PRECISION_BF16,
-     &grpo_loss, 0.1f, 0.8f},
+     &policy_shapes[POLICY_CLIP][0], 0.1f, 0.8f},
     {"qk_norm fp32 sft", "qk_norm: true", PRECISION_FP32, &loss_sft, 0, 1},
     {"experts bf16 grpo", "experts: 4, experts_active: 2, first_dense: 1, balance: 0.1",
-     PRECISION_BF16, &grpo_loss, 0, 1},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

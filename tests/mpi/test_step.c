@@ -12,19 +12,19 @@ static struct small_batch batch[STEPS];
 
 static const struct variant variants[] = {
     {"plain fp32 sft", "", PRECISION_FP32, &loss_sft, 0, 1},
-    {"plain bf16 grpo", "", PRECISION_BF16, &grpo_loss, 0, 1},
-    {"qk_norm fp32 grpo", "qk_norm: true", PRECISION_FP32, &grpo_loss, 0, 0.8f},
+    {"plain bf16 grpo", "", PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0, 1},
+    {"qk_norm fp32 grpo", "qk_norm: true", PRECISION_FP32, &policy_shapes[POLICY_CLIP][0], 0, 0.8f},
     {"qkv_bias bf16 sft", "qkv_bias: true", PRECISION_BF16, &loss_sft, 0, 1},
-    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &grpo_loss, 0.1f, 1},
+    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &policy_shapes[POLICY_CLIP][0], 0.1f, 1},
     {"all bf16 grpo kl",
      "tied: true, qkv_bias: true, o_bias: true, mlp_bias: true, qk_norm: true, rope_scaling: yarn, "
      "rope_factor: 4, rope_original: 16, rope_angles: fp32",
-     PRECISION_BF16, &grpo_loss, 0.1f, 0.8f},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0.1f, 0.8f},
     {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, &loss_sft, 0,
      1},
     {"experts bf16 grpo kl",
      "experts: 4, experts_active: 3, route_norm: false, expert_step: 2, dense_layers: '5'",
-     PRECISION_BF16, &grpo_loss, 0.1f, 1},
+     PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0.1f, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -144,7 +144,7 @@ static void has_learned(const struct outcome *o, const struct variant *v)
     ck_all(moved > 1e-3 && isfinite(moved), "%s: weights moved by %g", v->name, moved);
     ck_all(o->stats[0].grad_norm > 1e-2 && o->stats[0].tokens > SEQUENCES, "%s: norm %g", v->name,
            o->stats[0].grad_norm);
-    if (v->loss == &grpo_loss)
+    if (v->loss == &policy_shapes[POLICY_CLIP][0])
         ck_all(o->stats[0].clip_fraction > 0.05 && o->stats[0].clip_fraction < 0.95,
                "%s: %g clipped", v->name, o->stats[0].clip_fraction);
     if (v->kl > 0) /* the reference is the policy at first, then no longer */

@@ -17,8 +17,9 @@ static struct small_batch batch[STEPS];
 
 static const struct variant variants[] = {
     {"fp32 sft", "qk_norm: true, qkv_bias: true", PRECISION_FP32, &loss_sft, 0, 1},
-    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &grpo_loss, 0.1f, 0.8f},
-    {"bf16 grpo", "qk_norm: true, tied: true", PRECISION_BF16, &grpo_loss, 0, 1},
+    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &policy_shapes[POLICY_CLIP][0], 0.1f, 0.8f},
+    {"bf16 grpo", "qk_norm: true, tied: true", PRECISION_BF16, &policy_shapes[POLICY_CLIP][0], 0,
+     1},
     {"biases fp32 sft",
      "qkv_bias: true, o_bias: true, mlp_bias: true, rope_scaling: llama3, rope_factor: 8, "
      "rope_original: 16",

@@ -101,7 +101,7 @@ static inline struct step_job small_answers_job(struct small_batch *b,
                                            .logp = a->logp[i],
                                            .advantage = i % 3 == 0 ? -1 : 0.7f};
     }
-    return small_job(b, &grpo_loss);
+    return small_job(b, &policy_shapes[POLICY_CLIP][0]);
 }
 
 /* The job's sequence i is answer i of the rollout's last job, which the step gets from where it was

@@ -1,7 +1,7 @@
 /* --set section.name=value: one assignment over a recipe, with the same checks as a line of it; and
  * finding a setting by such a name. */
 #include "comm/base/problems.h"
-#include "trainer/config/table.h"
+#include "trainer/config/presets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,7 +151,10 @@ static bool assign(struct settings *s, char *name, const char *value, const char
     struct place at;
     struct origin from = {file, 0};
     const struct setting *k = setting_named(s, name, &at, file, p);
-    return k && setting_assign(&at, k, value, strlen(value), from, p);
+    if (!k || !setting_assign(&at, k, value, strlen(value), from, p)) return false;
+    if (at.section == &sections[SECTION_PHASE] && strcmp(k->name, "algorithm") == 0)
+        preset_apply(&at);
+    return true;
 }
 
 /* The origin in messages is the assignment itself: `--set a.b=c: ...`. */

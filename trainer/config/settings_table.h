@@ -70,17 +70,60 @@ enum { STR_LIST = 1 };
     X(LR_LINEAR, "linear")     \
     X(LR_COSINE, "cosine")
 
-/* Rows of trainer/learn/algorithm.c. */
-#define ALGORITHM_CHOICES(X) X(ALGORITHM_GRPO, "grpo")
+/* Rows of trainer/config/presets.c. */
+#define ALGORITHM_CHOICES(X)              \
+    X(ALGORITHM_GRPO, "grpo")             \
+    X(ALGORITHM_R1, "r1")                 \
+    X(ALGORITHM_DR_GRPO, "dr_grpo")       \
+    X(ALGORITHM_DAPO, "dapo")             \
+    X(ALGORITHM_GSPO, "gspo")             \
+    X(ALGORITHM_CISPO, "cispo")           \
+    X(ALGORITHM_GMPO, "gmpo")             \
+    X(ALGORITHM_SAPO, "sapo")             \
+    X(ALGORITHM_LUSPO, "luspo")           \
+    X(ALGORITHM_VESPO, "vespo")           \
+    X(ALGORITHM_MAXRL, "maxrl")           \
+    X(ALGORITHM_DPPO, "dppo")             \
+    X(ALGORITHM_REINFORCE, "reinforce++") \
+    X(ALGORITHM_RLOO, "rloo")             \
+    X(ALGORITHM_SCALERL, "scalerl")       \
+    X(ALGORITHM_LITEPPO, "liteppo")       \
+    X(ALGORITHM_V3_2, "v3.2")             \
+    X(ALGORITHM_PRIME, "prime-rl")        \
+    X(ALGORITHM_KIMI, "kimi")
 
-#define ADVANTAGE_CHOICES(X) \
-    X(ADVANTAGE_STD, "std")  \
-    X(ADVANTAGE_MEAN, "mean")
+/* Rows of trainer/learn/policy.c. */
+#define POLICY_CHOICES(X)    \
+    X(POLICY_CLIP, "clip")   \
+    X(POLICY_GSPO, "gspo")   \
+    X(POLICY_CISPO, "cispo") \
+    X(POLICY_GMPO, "gmpo")   \
+    X(POLICY_SAPO, "sapo")   \
+    X(POLICY_VESPO, "vespo") \
+    X(POLICY_DPPO, "dppo")   \
+    X(POLICY_WINDOW, "window")
+
+#define KL_CHOICES(X) \
+    X(KL_K3, "k3")    \
+    X(KL_K1, "k1")    \
+    X(KL_K2, "k2")    \
+    X(KL_UNBIASED, "unbiased")
+
+/* Rows of trainer/learn/advantage.c. */
+#define ADVANTAGE_CHOICES(X)                \
+    X(ADVANTAGE_STD, "std")                 \
+    X(ADVANTAGE_MEAN, "mean")               \
+    X(ADVANTAGE_BATCH_STD, "batch_std")     \
+    X(ADVANTAGE_BATCH, "batch")             \
+    X(ADVANTAGE_LEAVE_ONE, "leave_one_out") \
+    X(ADVANTAGE_MAX_RL, "max_rl")
 
 #define AGGREGATE_CHOICES(X)               \
     X(AGGREGATE_TOKEN, "token_mean")       \
     X(AGGREGATE_SEQUENCE, "sequence_mean") \
-    X(AGGREGATE_CONSTANT, "constant")
+    X(AGGREGATE_CONSTANT, "constant")      \
+    X(AGGREGATE_SUM, "sequence_sum")       \
+    X(AGGREGATE_PROMPT, "prompt_mean")
 
 #define ZERO_SPREAD_CHOICES(X)  \
     X(ZERO_SPREAD_KEEP, "keep") \
@@ -390,13 +433,20 @@ enum { STR_LIST = 1 };
       "end the run (exit code 1) after this many updates in a row were skipped because "           \
       "their gradients are not finite; 0: never")                                                  \
     X(ENUM, algorithm, ALGORITHM_GRPO, ALGORITHM_CHOICES, 0, "", GRPO,                             \
-      "algorithm of reinforcement learning: its advantage, its loss, the weight of a token")       \
+      "algorithm of reinforcement learning by its name: values for the settings below, each of "   \
+      "which may be given another (duet help algorithms)")                                         \
+    X(ENUM, policy_loss, POLICY_CLIP, POLICY_CHOICES, 0, "", GRPO,                                 \
+      "what an update makes larger: the clipped ratio times the advantage (clip), or the form of " \
+      "the paper of that name; window: clip without a gradient outside (Kimi)")                    \
     X(ENUM, advantage, ADVANTAGE_STD, ADVANTAGE_CHOICES, 0, "", GRPO,                              \
-      "(r - mean)/std of the group, or r - mean (Dr. GRPO)")                                       \
+      "(r - mean)/std of the group; r - mean (Dr. GRPO); the same over the std of all rewards of " \
+      "the step (batch_std); mean and std of the step (batch: REINFORCE++); r - mean of the "      \
+      "others (RLOO); (r - mean)/mean (MaxRL)")                                                    \
     X(ENUM, aggregate, AGGREGATE_TOKEN, AGGREGATE_CHOICES, 0, "", GRPO,                            \
       "an update's loss: sum over tokens / tokens (DAPO); mean over answers of the mean over "     \
-      "their tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which answers "        \
-      "and tokens count: see zero_spread, mask_truncated")                                         \
+      "their tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO); mean over answers of " \
+      "the sum over their tokens (LUSPO); mean over prompts of the mean over the tokens of their " \
+      "answers (ScaleRL). Which answers and tokens count: see zero_spread, mask_truncated")        \
     X(ENUM, zero_spread, ZERO_SPREAD_KEEP, ZERO_SPREAD_CHOICES, 0, "", GRPO,                       \
       "answers of groups whose rewards are all equal. keep: aggregate and kl count them, as "      \
       "published; drop: neither does, as if they had not been sampled (DAPO), so that the "        \
@@ -406,8 +456,22 @@ enum { STR_LIST = 1 };
     X(REAL, clip_high, 0.2, 0, 100, "", GRPO, "upper bound of the ratio is 1 + clip_high")         \
     X(REAL, dual_clip, 0, 0, 1000, "", GRPO,                                                       \
       "bound of the ratio for negative advantages (>1); 0: off")                                   \
+    X(REAL, ratio_penalty, 0, 0, 100, "", GRPO,                                                    \
+      "weight of the square of the log ratio in the loss (prime-rl, Kimi); 0: off")                \
+    X(REAL, off_policy_mask, 0, 0, 100, "", GRPO,                                                  \
+      "leave out answers with a negative advantage whose tokens have become less likely by more "  \
+      "than this, in the mean of their logs (DeepSeek-V3.2); 0: off")                              \
+    X(REAL, gate_pos, 1.0, 0.01, 100, "", GRPO,                                                    \
+      "sapo: temperature of the gate, advantages above 0")                                         \
+    X(REAL, gate_neg, 1.05, 0.01, 100, "", GRPO, "sapo: the same of the others")                   \
+    X(REAL, vespo_k_pos, 2, 0, 100, "", GRPO, "vespo: k of advantages of 0 and above")             \
+    X(REAL, vespo_lambda_pos, 3, 0, 100, "", GRPO, "vespo: lambda of them")                        \
+    X(REAL, vespo_k_neg, 3, 0, 100, "", GRPO, "vespo: k of negative advantages")                   \
+    X(REAL, vespo_lambda_neg, 2, 0, 100, "", GRPO, "vespo: lambda of them")                        \
     X(REAL, kl, 0, 0, 100, "", GRPO,                                                               \
-      "weight of the KL penalty (k3) to the reference; 0: no reference is kept")                   \
+      "weight of the KL penalty to the reference; 0: no reference is kept")                        \
+    X(ENUM, kl_estimator, KL_K3, KL_CHOICES, 0, "", GRPO,                                          \
+      "estimate of that KL: k3 (GRPO), k1, k2, or k3 times the ratio (DeepSeek-V3.2)")             \
     X(INT, ref_every, 0, 0, 1000000000, "steps", GRPO,                                             \
       "steps between updates of the reference to the current policy; 0: never")                    \
     X(INT, mini_batches, 1, 1, 4096, "updates", GRPO,                                              \

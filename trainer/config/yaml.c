@@ -5,7 +5,7 @@
  * section or phases, phase. */
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
-#include "trainer/config/table.h"
+#include "trainer/config/presets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,7 +289,8 @@ static const yaml_node_pair_t *read_kind(struct yaml_reader *r, const struct pla
     return NULL;
 }
 
-/* The kind is read first, wherever it stands: which settings are allowed depends on it. */
+/* The kind is read first, wherever it stands: which settings are allowed depends on it. What the
+ * phase's lines say goes over what its algorithm stands for. */
 static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node)
 {
     struct place at = settings_place(r->root, SECTION_PHASE, phase);
@@ -302,6 +303,7 @@ static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node
     for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
          i++)
         if (i != kind && !full(r)) read_pair(r, &at, i);
+    preset_apply(&at);
 }
 
 /* A number beyond the limit is refused before memory is taken. */

@@ -1,26 +1,20 @@
 #include "trainer/learn/algorithm.h"
 
-#include "trainer/learn/grpo.h"
 #include "trainer/learn/learned.h"
-
-int groups_compare(const struct groups *g)
-{
-    int equal = 0;
-    for (int q = 0; q < g->n; q++) {
-        const float *reward = g->reward + q * g->samples;
-        g->equal[q] = true;
-        for (int i = 1; i < g->samples; i++) g->equal[q] = g->equal[q] && reward[i] == reward[0];
-        equal += g->equal[q];
-    }
-    return equal;
-}
 
 struct objective objective_of(const struct phase_settings *k)
 {
     return (struct objective){.clip_low = (float)k->clip_low,
                               .clip_high = (float)k->clip_high,
                               .dual_clip = (float)k->dual_clip,
-                              .kl = (float)k->kl};
+                              .kl = (float)k->kl,
+                              .kl_estimator = k->kl_estimator,
+                              .ratio_penalty = (float)k->ratio_penalty,
+                              .mask_above = (float)k->off_policy_mask,
+                              .gate_pos = (float)k->gate_pos,
+                              .gate_neg = (float)k->gate_neg,
+                              .vespo_pos = {k->vespo_k_pos, k->vespo_lambda_pos},
+                              .vespo_neg = {k->vespo_k_neg, k->vespo_lambda_neg}};
 }
 
 static bool several_updates(const struct phase_settings *k)
@@ -34,23 +28,10 @@ static bool takes_kl(const struct phase_settings *k)
 }
 
 #define LEARNED(member) offsetof(struct learned, member)
-static const struct algorithm_metric clipped_ratio[] = {
+const struct algorithm_metric algorithm_metrics[] = {
     {"clip_fraction", LEARNED(clip_fraction), NULL},
     {"ratio/max_deviation", LEARNED(first_deviation), NULL},
     {"ratio/max_deviation_later", LEARNED(later_deviation), several_updates},
     {"kl_ref", LEARNED(kl), takes_kl},
     {NULL, 0, NULL},
 };
-
-const struct algorithm algorithms[ALGORITHMS] = {
-    [ALGORITHM_GRPO] = {.name = "grpo",
-                        .advantage = grpo_advantages,
-                        .loss = &grpo_loss,
-                        .weight = grpo_weight,
-                        .metrics = clipped_ratio},
-};
-
-const struct algorithm *algorithm_of(const struct phase_settings *k)
-{
-    return &algorithms[k->algorithm];
-}

@@ -4,7 +4,7 @@ struct counting counting_of(const struct phase_settings *k)
 {
     return (struct counting){.aggregate = k->aggregate,
                              .keep = k->zero_spread == ZERO_SPREAD_KEEP,
-                             .kl = k->kl > 0,
+                             .kl = k->kl > 0 || k->ratio_penalty > 0,
                              .longest = k->max_new};
 }
 

@@ -14,94 +14,77 @@ void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_
     for (int i = 0; i < G; i++) adv[i] = (float)((reward[i] - mean) * scale);
 }
 
-void grpo_advantages(const struct groups *g, const struct phase_settings *k)
+/* clip(ratio, 1 - eps_low, 1 + eps_high)                                                      (1)
+ */
+float grpo_bounded(const struct objective *g, float ratio)
 {
-    for (int q = 0; q < g->n; q++)
-        grpo_advantage(g->advantage + q * g->samples, g->reward + q * g->samples, g->samples,
-                       g->equal[q], k->advantage == ADVANTAGE_STD);
-}
-
-/* J = min(ratio A, clip(ratio, 1 - eps_low, 1 + eps_high) A) - beta D_KL                      (1)
- * D_KL = pi_ref/pi - log(pi_ref/pi) - 1                                                       (2)
- * of one token, with ratio = pi/pi_old, so d ratio/d logp = ratio; where the clip binds, or the
- * dual clip c A of a negative A, the objective no longer moves with the policy. d D_KL/d logp = 1 -
- * pi_ref/pi. The loss is -J. */
-struct grpo_token grpo_token(const struct objective *g, float logp, float old_logp, float ref_logp,
-                             float adv, float weight)
-{
-    struct grpo_token t = {.ratio = expf(logp - old_logp)};
     float low = 1 - g->clip_low, high = 1 + g->clip_high;
-    float clipped = t.ratio < low ? low : t.ratio > high ? high : t.ratio;
-    float objective = t.ratio * adv, dobjective = t.ratio * adv;
-    if (clipped * adv < objective) {
-        objective = clipped * adv;
-        dobjective = 0;
-        t.clipped = true;
-    }
-    if (g->dual_clip > 0 && adv < 0 && objective < g->dual_clip * adv) {
-        objective = g->dual_clip * adv;
-        dobjective = 0;
-        t.clipped = true;
-    }
-    float kl = 0, dkl = 0;
-    if (g->kl > 0) {
-        float d = ref_logp - logp;
-        t.k3 = expf(d) - d - 1;
-        kl = g->kl * t.k3;
-        dkl = g->kl * (1 - expf(d));
-    }
-    t.loss = weight * (kl - objective);
-    t.dlogp = weight * (dkl - dobjective);
-    return t;
+    return ratio < low ? low : ratio > high ? high : ratio;
 }
 
-/* Sums are exact, so that metrics are the same on every mesh. */
-static void grpo_answer(struct loss *l, const struct answer_rows *a)
+/* J = min(ratio A, clip(ratio) A)                                                             (1)
+ * without its KL; where the clip binds, or the dual clip c A of a negative A, the objective no
+ * longer moves with the policy. d ratio / d logp = ratio. */
+struct policy_term grpo_clip(const struct objective *g, float ratio, float adv)
 {
-    for (int t = 0; t < a->n; t++) {
-        struct grpo_token g = grpo_token(&l->objective, a->logp[t], a->old_logp[t], a->ref_logp[t],
-                                         a->advantage[t], a->weight[t]);
-        a->dlogp[t] = g.dlogp;
-        exact_add(&l->sum[SUM_LOSS], (double)g.loss);
-        exact_add(&l->sum[SUM_CLIPPED], g.clipped ? 1 : 0);
-        exact_add(&l->sum[SUM_K3], (double)g.k3);
-        float deviation = fabsf(g.ratio - 1);
-        /* a NaN shows, as infinity: that stays the largest, here and in MPI_MAX */
-        if (!(deviation <= l->max_deviation))
-            l->max_deviation = isnan(deviation) ? INFINITY : deviation;
-    }
+    struct policy_term j = {ratio * adv, ratio * adv, false};
+    float clipped = grpo_bounded(g, ratio) * adv;
+    if (clipped < j.objective) j = (struct policy_term){clipped, 0, true};
+    if (g->dual_clip > 0 && adv < 0 && j.objective < g->dual_clip * adv)
+        j = (struct policy_term){g->dual_clip * adv, 0, true};
+    return j;
 }
 
-const struct loss_shape grpo_loss = {.name = "grpo loss", .answer = grpo_answer, .learns = true};
+/* D_KL = pi_ref/pi - log(pi_ref/pi) - 1                                                       (2)
+ * and d D_KL / d logp = 1 - pi_ref/pi. */
+struct kl_term grpo_kl(float logp, float ref_logp)
+{
+    float d = ref_logp - logp, ratio = expf(d);
+    return (struct kl_term){ratio - d - 1, 1 - ratio};
+}
 
 /* --- aggregation: the sums that stand before J in (1) ---
  * Of N answers that count, T tokens together; G of the papers is N of an update. */
 
 /* 1/N sum_i 1/|o_i| sum_t, as in (1) */
-static double sequence_mean(const struct denominator *d, double length, double longest)
+static double sequence_mean(const struct denominator *d, struct counted_answer a, double longest)
 {
     (void)longest;
-    return 1 / ((double)d->answers * length);
+    return 1 / ((double)d->answers * a.length);
 }
 
 /* 1/T sum_i sum_t */
-static double token_mean(const struct denominator *d, double length, double longest)
+static double token_mean(const struct denominator *d, struct counted_answer a, double longest)
 {
-    (void)length, (void)longest;
+    (void)a, (void)longest;
     return 1 / (double)d->tokens;
 }
 
 /* 1/(N longest) sum_i sum_t */
-static double constant(const struct denominator *d, double length, double longest)
+static double constant(const struct denominator *d, struct counted_answer a, double longest)
 {
-    (void)length;
+    (void)a;
     return 1 / ((double)d->answers * longest);
 }
 
-static double (*const aggregation[])(const struct denominator *, double, double) = {
-    [AGGREGATE_TOKEN] = token_mean,
-    [AGGREGATE_SEQUENCE] = sequence_mean,
-    [AGGREGATE_CONSTANT] = constant,
+/* 1/N sum_i sum_t: LUSPO (arXiv 2602.05261) */
+static double sequence_sum(const struct denominator *d, struct counted_answer a, double longest)
+{
+    (void)a, (void)longest;
+    return 1 / (double)d->answers;
+}
+
+/* 1/P sum_q 1/T_q sum_(i of q) sum_t, over the P questions: ScaleRL (arXiv 2510.13786) */
+static double prompt_mean(const struct denominator *d, struct counted_answer a, double longest)
+{
+    (void)longest;
+    return 1 / ((double)d->questions * (double)a.group_tokens);
+}
+
+static double (*const aggregation[])(const struct denominator *, struct counted_answer, double) = {
+    [AGGREGATE_TOKEN] = token_mean,   [AGGREGATE_SEQUENCE] = sequence_mean,
+    [AGGREGATE_CONSTANT] = constant,  [AGGREGATE_SUM] = sequence_sum,
+    [AGGREGATE_PROMPT] = prompt_mean,
 };
 
 double grpo_weight(const struct denominator *d, const struct counting *rule,
@@ -109,5 +92,5 @@ double grpo_weight(const struct denominator *d, const struct counting *rule,
 {
     bool has_gradient = a.length > 0 && (a.spread || rule->kl);
     if (!counting_has(rule, a) || !has_gradient) return 0;
-    return aggregation[rule->aggregate](d, a.length, rule->longest);
+    return aggregation[rule->aggregate](d, a, rule->longest);
 }

@@ -5,7 +5,8 @@
 #ifndef DUET_TRAINER_LEARN_GRPO_H
 #define DUET_TRAINER_LEARN_GRPO_H
 
-#include "trainer/learn/algorithm.h"
+#include "trainer/learn/denominator.h"
+#include "trainer/learn/policy.h"
 
 /* Group-relative advantage: adv[i] = (r[i] - mean) / std over the G answers to one question
  * (by_std), or r[i] - mean. std is that of the population, plus nothing: a group of equal rewards
@@ -13,25 +14,20 @@
  *   adv out (G), reward in (G), any finite scale. Local. R1 eq. 3; Dr. GRPO 3.1. */
 void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_std);
 
-/* One token. Everything is a float and in this order, so that at ratio 1 the gradient is exactly
- * -weight * A. */
-struct grpo_token {
-    float loss;   /* weight * (-objective + kl * k3) */
-    float dlogp;  /* dloss / dlogp */
-    float ratio;  /* pi / pi_old */
-    float k3;     /* unbiased KL estimate: exp(ref - logp) - (ref - logp) - 1 */
-    bool clipped; /* the clip took the gradient away */
-};
-struct grpo_token grpo_token(const struct objective *g, float logp, float old_logp, float ref_logp,
-                             float adv, float weight);
+/* The clipped objective of a token or, of another ratio, of a whole answer (policy.h); and the
+ * ratio between its bounds. dual_clip: for A < 0 at least dual_clip A (arXiv 1912.09729; the
+ * two-sided clip of INTELLECT-2, 2505.07291). */
+struct policy_term grpo_clip(const struct objective *g, float ratio, float adv);
+float grpo_bounded(const struct objective *g, float ratio);
+/* The unbiased, never negative estimate of the KL: k3. */
+struct kl_term grpo_kl(float logp, float ref_logp);
 
-/* What the table of algorithms has of it. */
-void grpo_advantages(const struct groups *g, const struct phase_settings *k);
-extern const struct loss_shape grpo_loss;
 /* Weight of each token of the answer in the update's loss:
  *   token_mean     1 / tokens                DAPO (arXiv 2503.14476) 3.3
  *   sequence_mean  1 / (answers * length)    DeepSeekMath eq. 3, R1 eq. 1
  *   constant       1 / (answers * longest)   Dr. GRPO
+ *   sequence_sum   1 / answers               LUSPO (arXiv 2602.05261)
+ *   prompt_mean    1 / (questions * tokens of the question's answers)   ScaleRL (2510.13786)
  * 0: it need not be run, since it does not count or has no gradient. */
 double grpo_weight(const struct denominator *d, const struct counting *rule,
                    struct counted_answer a);

@@ -11,7 +11,12 @@
 struct objective {
     float clip_low, clip_high; /* the ratio is clipped to [1 - clip_low, 1 + clip_high] */
     float dual_clip;           /* for A < 0 the objective is at least dual_clip * A; 0: off */
-    float kl;                  /* beta of the k3 KL to the reference; 0: off */
+    float kl;                  /* beta of the KL to the reference; 0: off */
+    int kl_estimator;          /* KL_... */
+    float ratio_penalty;       /* of (log ratio)^2; 0: off */
+    float mask_above;          /* off-policy sequence mask of DeepSeek-V3.2: its delta; 0: off */
+    float gate_pos, gate_neg;  /* SAPO's temperatures, for A > 0 and else */
+    double vespo_pos[2], vespo_neg[2]; /* VESPO's k and lambda, for A >= 0 and else */
 };
 
 /* The answer tokens of one sequence of a micro-batch: all of them where the shape wants that (the
@@ -46,7 +51,7 @@ extern const struct loss_shape loss_sft;       /* -weight * logp of the demonstr
 extern const struct loss_shape loss_reference; /* no loss: logp is remembered as the reference's */
 
 /* Sums over the answer tokens of a step; exact, so that they are the same numbers on every mesh. */
-enum loss_sum { SUM_LOSS, SUM_ENTROPY, SUM_TOKENS, SUM_CLIPPED, SUM_K3, LOSS_SUMS };
+enum loss_sum { SUM_LOSS, SUM_ENTROPY, SUM_TOKENS, SUM_CLIPPED, SUM_KL, LOSS_SUMS };
 
 struct loss {
     const struct loss_shape *shape;

@@ -197,7 +197,7 @@ static void collect_loss(struct learner *l, struct step_stats *s)
     s->loss = tokens > 0 ? exact_value(&loss->sum[SUM_LOSS]) : NAN;
     s->entropy = exact_value(&loss->sum[SUM_ENTROPY]) * per;
     s->clip_fraction = exact_value(&loss->sum[SUM_CLIPPED]) * per;
-    s->k3 = exact_value(&loss->sum[SUM_K3]) * per;
+    s->k3 = exact_value(&loss->sum[SUM_KL]) * per;
     s->max_deviation = (double)most[0];
     s->rounds = (double)most[1];
 }

@@ -1,8 +1,10 @@
 /* One step of reinforcement learning: questions -> answers -> rewards -> advantages -> updates.
- * What differs between algorithms is in their rows (learn/algorithm.h). */
+ * What differs between algorithms is settings: learn/algorithm.h. */
 #include "trainer/phases/rl.h"
 
 #include "comm/base/log.h"
+#include "trainer/learn/advantage.h"
+#include "trainer/learn/grpo.h"
 #include "trainer/learn/lr.h"
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/grade.h"
@@ -69,24 +71,47 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
                              .truncated = a[i].truncated};
 }
 
+/* Those of question q in what the update's loss is divided by. */
+static void count_group(const struct run *r, const struct phase_settings *k, const struct answer *a,
+                        int q, struct denominator *all)
+{
+    const struct counting rule = counting_of(k);
+    const long before = all->tokens;
+    for (int i = q * k->samples; i < (q + 1) * k->samples; i++)
+        denominator_add(all, &rule, counted(r, k, a, i));
+    all->questions += all->tokens > before;
+}
+
+/* Adds its answers to what is run, n sequences so far; returns how many there are then. */
+static int build_group(struct run *r, const struct phase_settings *k, const struct answer *a, int q,
+                       const struct denominator *all, int n)
+{
+    struct step_scratch *x = r->scratch;
+    const struct counting rule = counting_of(k);
+    struct denominator own = {0};
+    count_group(r, k, a, q, &own);
+    for (int i = q * k->samples; i < (q + 1) * k->samples; i++) {
+        struct counted_answer c = counted(r, k, a, i);
+        c.group_tokens = own.tokens;
+        double weight = grpo_weight(all, &rule, c);
+        if (weight == 0) continue;
+        x->weight[n] = (float)weight;
+        build_sequence(r, k, a, i, &x->sequence[n++]);
+    }
+    return n;
+}
+
 /* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it
  * that counts (P6); returns the number of sequences. */
 static int build_mini_batch(struct run *r, const struct phase_settings *k, const struct rl_step *s,
                             int part)
 {
-    struct step_scratch *x = r->scratch;
-    const struct counting rule = counting_of(k);
     struct denominator all = {0};
     long questions = k->prompts; /* times parts: beyond an int */
-    int from = (int)(part * questions / k->mini_batches) * k->samples;
-    int to = (int)((part + 1) * questions / k->mini_batches) * k->samples, n = 0;
-    for (int i = from; i < to; i++) denominator_add(&all, &rule, counted(r, k, s->answer, i));
-    for (int i = from; i < to; i++) {
-        double weight = s->algorithm->weight(&all, &rule, counted(r, k, s->answer, i));
-        if (weight == 0) continue;
-        x->weight[n] = (float)weight;
-        build_sequence(r, k, s->answer, i, &x->sequence[n++]);
-    }
+    int from = (int)(part * questions / k->mini_batches), n = 0;
+    int to = (int)((part + 1) * questions / k->mini_batches);
+    for (int q = from; q < to; q++) count_group(r, k, s->answer, q, &all);
+    for (int q = from; q < to; q++) n = build_group(r, k, s->answer, q, &all, n);
     return n;
 }
 
@@ -136,7 +161,7 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
     struct step_job job = {.sequence = r->scratch->sequence,
                            .weight = r->scratch->weight,
                            .n = build_mini_batch(r, k, s, (int)(update % k->mini_batches)),
-                           .loss = s->algorithm->loss,
+                           .loss = policy_shape(k),
                            .objective = objective_of(k),
                            .inv_temperature = 1 / (float)k->temperature,
                            .use_reference = k->kl > 0,
@@ -180,7 +205,7 @@ static void advantage(struct run *r, const struct phase_settings *k, struct rl_s
                              .equal = r->scratch->equal,
                              .advantage = r->scratch->advantage};
     s->equal = groups_compare(&g);
-    s->algorithm->advantage(&g, k);
+    advantage_take(&g, k);
 }
 
 /* All updates. The first is on-policy: its deviation is what promise P2 is about. */
@@ -208,7 +233,7 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
 bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
-    struct rl_step s = {.algorithm = algorithm_of(k)};
+    struct rl_step s = {0};
     if (!sample(r, k, &s)) return false;
     double sampled = clock_now();
     grade(r, k);

@@ -77,7 +77,7 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
 
 static void put_learned(struct metrics *o, const struct phase_settings *k, const struct rl_step *s)
 {
-    for (const struct algorithm_metric *m = s->algorithm->metrics; m->name; m++) {
+    for (const struct algorithm_metric *m = algorithm_metrics; m->name; m++) {
         double value;
         memcpy(&value, (const char *)&s->learned + m->at, sizeof value);
         if (!m->told || m->told(k)) metrics_put(o, m->name, value);

@@ -6,7 +6,6 @@
 #include "trainer/run/run.h"
 
 struct rl_step {
-    const struct algorithm *algorithm;
     const struct answer *answer; /* (prompts * samples); their rewards are in scratch */
     int equal;                   /* groups without spread: all rewards equal */
     struct learned learned;

@@ -11,7 +11,7 @@ enum { Q = 4, G = 4, LONGEST = 7 };
 
 static const int length[Q][G] = {{3, 7, 2, 5}, {7, 4, 4, 1}, {6, 7, 7, 2}, {1, 2, 3, 7}};
 static const float reward[Q][G] = {{0, 1, 0, 0.5f}, {1, 1, 1, 1}, {0, 0, 1, 1}, {0, 0, 0, 0}};
-static const struct objective rule_of_token = {0.2f, 0.28f, 0, 0.3f};
+static const struct objective rule_of_token = {.clip_low = 0.2f, .clip_high = 0.28f, .kl = 0.3f};
 
 /* Numbers of a token that differ from token to token; ratios on both sides of the clip. */
 static float logp_of(int q, int i, int t)
@@ -72,6 +72,19 @@ static bool stays(const struct variant *v, int q, int i)
     return (v->keep || spread(q)) && !(v->masks && truncated(q, i));
 }
 
+static double group_tokens(const struct variant *v, int q)
+{
+    double tokens = 0;
+    for (int i = 0; i < G; i++) tokens += stays(v, q, i) ? length[q][i] : 0;
+    return tokens;
+}
+static double questions(const struct variant *v)
+{
+    double n = 0;
+    for (int q = 0; q < Q; q++) n += group_tokens(v, q) > 0 ? 1 : 0;
+    return n;
+}
+
 /* 1 over the papers' denominators, of a token of answer (q, i). */
 static double share(const struct variant *v, int q, int i)
 {
@@ -82,12 +95,16 @@ static double share(const struct variant *v, int q, int i)
             for (int t = 0; t < length[a][b]; t++) tokens += stays(v, a, b) ? 1 : 0;
         }
     if (v->aggregate == AGGREGATE_TOKEN) return 1 / tokens;
+    if (v->aggregate == AGGREGATE_SUM) return 1 / answers;
+    if (v->aggregate == AGGREGATE_PROMPT)
+        return stays(v, q, i) ? 1 / questions(v) / group_tokens(v, q) : 0;
     return 1 / answers / (v->aggregate == AGGREGATE_SEQUENCE ? length[q][i] : LONGEST);
 }
 
 static struct counted_answer seen(const struct variant *v, int q, int i)
 {
-    return (struct counted_answer){length[q][i], spread(q), v->masks && truncated(q, i)};
+    return (struct counted_answer){length[q][i], spread(q), v->masks && truncated(q, i),
+                                   (long)group_tokens(v, q)};
 }
 
 static void check_tokens(const struct variant *v, int q, int i, double weight, double *sums)
@@ -96,8 +113,12 @@ static void check_tokens(const struct variant *v, int q, int i, double weight, d
     struct objective g = rule_of_token;
     g.kl = (float)beta;
     for (int t = 0; t < length[q][i]; t++) {
-        struct grpo_token got = grpo_token(&g, logp_of(q, i, t), old_of(q, i, t), ref_of(q, i, t),
-                                           (float)advantage(q, i), (float)weight);
+        struct policy_token at = {.logp = logp_of(q, i, t),
+                                  .ratio = expf(logp_of(q, i, t) - old_of(q, i, t)),
+                                  .old_logp = old_of(q, i, t),
+                                  .advantage = (float)advantage(q, i)};
+        struct policy_term j = grpo_clip(&g, at.ratio, at.advantage);
+        struct policy_loss got = policy_loss(&g, &j, &at, ref_of(q, i, t), (float)weight);
         struct term due = stays(v, q, i) ? term(beta, q, i, t) : (struct term){0, 0};
         if (weight == 0) got.loss = got.dlogp = 0; /* it is not run */
         sums[0] += (double)got.loss;
@@ -116,6 +137,7 @@ static void check_variant(const struct variant *v)
     double sums[2] = {0};
     int run = 0;
     for (int n = 0; n < Q * G; n++) denominator_add(&all, &rule, seen(v, n / G, n % G));
+    all.questions = (long)questions(v);
     for (int n = 0; n < Q * G; n++) {
         double weight = grpo_weight(&all, &rule, seen(v, n / G, n % G));
         run += weight > 0;
@@ -134,7 +156,7 @@ static void check_variant(const struct variant *v)
 
 START_TEST(as_in_the_papers)
 {
-    for (int n = 0; n < 3 * 8; n++) {
+    for (int n = 0; n < 5 * 8; n++) {
         struct variant v = {n / 8, n & 1, n & 2, n & 4};
         check_variant(&v);
     }
@@ -166,7 +188,7 @@ END_TEST
  * what they hold. */
 START_TEST(keep_is_smaller)
 {
-    struct counted_answer with = {5, true, false}, without = {15, false, false};
+    struct counted_answer with = {5, true, false, 0}, without = {15, false, false, 0};
     for (int aggregate = 0; aggregate < 3; aggregate++) {
         double weight[2];
         for (int keep = 0; keep < 2; keep++) {
@@ -186,7 +208,7 @@ END_TEST
 START_TEST(empty_answer)
 {
     struct counting rule = {AGGREGATE_SEQUENCE, true, true, 20};
-    struct counted_answer empty = {0, true, false}, other = {4, true, false};
+    struct counted_answer empty = {0, true, false, 0}, other = {4, true, false, 0};
     struct denominator all = {0};
     denominator_add(&all, &rule, empty);
     denominator_add(&all, &rule, other);

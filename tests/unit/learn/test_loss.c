@@ -64,7 +64,7 @@ START_TEST(sft)
     ck_assert(sum_of(&f, SUM_LOSS) == 0.25 + 0.5 + 0.25 + 0.375);
     ck_assert(sum_of(&f, SUM_ENTROPY) == 5);
     ck_assert(sum_of(&f, SUM_TOKENS) == 4);
-    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
+    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_KL) == 0);
     ck_assert(f.loss.max_deviation == 0);
     dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, -0.5f, -0.125f});
     loss_run(&f.loss, &f.mb, 0, T); /* sums continue over the micro-batches of a step */
@@ -92,12 +92,12 @@ END_TEST
 START_TEST(on_policy)
 {
     struct fixture f;
-    fixture_make(&f, &grpo_loss);
+    fixture_make(&f, &policy_shapes[POLICY_CLIP][0]);
     f.loss.objective.kl = 0.5f;
     loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(sum_of(&f, SUM_LOSS) == -0.25 - 0.25 + 1 + 0.25);
     ck_assert(sum_of(&f, SUM_ENTROPY) == 5 && sum_of(&f, SUM_TOKENS) == 4);
-    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
+    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_KL) == 0);
     ck_assert(f.loss.max_deviation == 0);
     dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, 1, 0.25f});
 }
@@ -106,7 +106,7 @@ END_TEST
 START_TEST(off_policy)
 {
     struct fixture f;
-    fixture_make(&f, &grpo_loss);
+    fixture_make(&f, &policy_shapes[POLICY_CLIP][0]);
     f.loss.objective.kl = 0.5f;
     f.old_logp[1] = -1 - logf(1.5f); /* ratio 1.5, A > 0: clipped */
     f.old_logp[4] = -0.5f + logf(2); /* ratio 0.5, A < 0: clipped */
@@ -118,7 +118,7 @@ START_TEST(off_policy)
     ck_assert_msg(fabs(sum_of(&f, SUM_LOSS) - loss) < 1e-6, "%g, expected %g", sum_of(&f, SUM_LOSS),
                   loss);
     ck_assert(sum_of(&f, SUM_CLIPPED) == 2);
-    ck_assert(fabs(sum_of(&f, SUM_K3) - k3) < 1e-6);
+    ck_assert(fabs(sum_of(&f, SUM_KL) - k3) < 1e-6);
     ck_assert(fabs((double)f.loss.max_deviation - 0.5) < 1e-6);
     ck_assert(f.dlogp[0] == 0 && f.dlogp[1] == 0 && f.dlogp[3] == 0 && f.dlogp[4] == 0);
     ck_assert(fabs((double)f.dlogp[5] - 0.125 * 2 * 1.1) < 1e-6);
@@ -168,7 +168,7 @@ END_TEST
 START_TEST(nan_shows)
 {
     struct fixture f;
-    fixture_make(&f, &grpo_loss);
+    fixture_make(&f, &policy_shapes[POLICY_CLIP][0]);
     f.logp[2] = NAN;
     loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(isnan(sum_of(&f, SUM_LOSS)));
