@@ -59,7 +59,7 @@ const struct preset *preset_of(int algorithm)
 
 enum { PAIR = 64 };
 
-/* Of one pair; a mistake in the table is ours. What was given stays. */
+/* Takes one pair; a mistake in the table is ours. What was given stays. */
 static void put(const struct place *phase, const char *pair, size_t n)
 {
     char name[PAIR], value[PAIR];

@@ -10,7 +10,7 @@ struct preset {
     const char *source; /* paper */
     const char *sets;   /* "name=value name=value": values without spaces */
 };
-/* Of ALGORITHM_...; never NULL. */
+/* The row of ALGORITHM_...; never NULL. */
 const struct preset *preset_of(int algorithm);
 /* Gives a phase the values of its algorithm, except where a line of the recipe gives one. Local. */
 void preset_apply(const struct place *phase);

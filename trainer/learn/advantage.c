@@ -22,7 +22,7 @@ static double mean_of(const float *x, int n)
     return mean;
 }
 
-/* Of the population. */
+/* The population's. */
 static double std_of(const float *x, int n)
 {
     double mean = mean_of(x, n), var = 0;
