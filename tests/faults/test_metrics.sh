@@ -19,6 +19,8 @@ for file in (root / "trainer").rglob("*.c"):
     put |= set(re.findall(r'\bmetrics_put(?:_clock)?\(\s*[^,"]+,\s*"([^"]+)"', text))
     for names in re.findall(r'\bpart_names\[\] = \{([^}]*)\}', text): put |= {"eval/TASK/" + n for n in re.findall(r'"([^"]+)"', names)}
     for names in re.findall(r'struct algorithm_metric \w+\[\] = \{(.*?)\n\};', text, re.S): put |= set(re.findall(r'\{"([^"]+)"', names))
+    for names in re.findall(r'\bcounts\[\] = \{([^}]*)\}', text):
+        put |= {f"reward/{r}/{n}" for r in re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text) for n in re.findall(r'"([^"]+)"', names)}
     rewards |= set(re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text))
 score = (root / "trainer/phases/evaluate.c").read_text()
 put |= {"eval/TASK/" + n for n in re.findall(r'\bput_figure\(r, "([^"]+)"', score)}

@@ -24,6 +24,7 @@
 #include "trainer/phases/phases.h"
 #include "trainer/run/folder.h"
 #include "trainer/run/resume.h"
+#include "trainer/run/served.h"
 #include "trainer/run/sites.h"
 
 struct train_options {
@@ -205,6 +206,7 @@ static int train(struct world *w, struct settings s, const struct train_options 
         start_model(&r);
     startup_enter(STARTUP_FOLDER);
     export_check(&r, again);
+    served_check(&r);
     if (folder_make_out(w, folder)) end_overtaken(w, folder);
     r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
     if (r.line) metrics_go_on(r.metrics, r.line);

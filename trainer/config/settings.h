@@ -74,6 +74,7 @@ enum { POLICY_CHOICES(CHOICE_VALUE) POLICIES };
 enum { KL_CHOICES(CHOICE_VALUE) };
 enum { AGGREGATE_CHOICES(CHOICE_VALUE) };
 enum { ZERO_SPREAD_CHOICES(CHOICE_VALUE) };
+enum { CODE_SANDBOX_CHOICES(CHOICE_VALUE) };
 /* clang-format on */
 
 struct setting_lines {

@@ -33,6 +33,10 @@
     X(EXPORT_HF, "hf")           \
     X(EXPORT_GGUF, "gguf")
 
+#define CODE_SANDBOX_CHOICES(X)  \
+    X(CODE_SANDBOX_FULL, "full") \
+    X(CODE_SANDBOX_REDUCED, "reduced")
+
 /* Types of tensors in safetensors files. */
 #define EXPORT_DTYPE_CHOICES(X)     \
     X(EXPORT_AS_IMPORTED, "source") \

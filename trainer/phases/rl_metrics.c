@@ -44,6 +44,16 @@ static void put_of(struct metrics *o, const char *fmt, const char *reward, doubl
         metrics_put(o, name, value);
 }
 
+/* How the answers of a served reward ended. */
+static void put_counts(struct metrics *o, const struct rewards *w, int j)
+{
+    char name[METRIC_NAME];
+    for (int i = 0; grader_at(j)->counts && grader_at(j)->counts[i]; i++) {
+        snprintf(name, sizeof name, "reward/%s/%s", w->name[j], grader_at(j)->counts[i]);
+        metrics_put(o, name, (double)w->counts[j][i]);
+    }
+}
+
 /* Only of what is graded in the phase; verdicts can only be lost of what others give. */
 static void put_rewards(struct run *r, const struct phase_settings *k)
 {
@@ -57,6 +67,7 @@ static void put_rewards(struct run *r, const struct phase_settings *k)
         put_of(r->metrics, "reward/%s/zero_std_fraction", w->name[j], equal / k->prompts);
         if (grader_at(j)->start)
             put_of(r->metrics, "reward/%s/lost", w->name[j], (double)w->lost[j]);
+        put_counts(r->metrics, w, j);
         put_of(r->metrics, "time/reward/%s", w->name[j], w->seconds[j]);
     }
 }

@@ -6,6 +6,7 @@
 static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
+    [GRADER_CODE] = &grader_code,
 };
 _Static_assert(GRADERS <= 32, "sets of graders are bits of an unsigned");
 

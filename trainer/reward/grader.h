@@ -60,6 +60,10 @@ struct grader {
      * Local, waits at most as long as its limits say. */
     void (*collect)(struct rewards *r, const struct grading *g, const struct phase_settings *k);
 
+    /* Names of what those count beside the reward (rewards.counts), reward/NAME/COUNT in
+     * metrics.jsonl; NULL behind the last. NULL: nothing. */
+    const char *const *counts;
+
     /* value (g->n) of a whole group, from what all ranks know: rewards of rows before it (all
      * weighed and added up so far: total), votes, signatures. Pure. */
     void (*group)(const struct reward_group *g, float *value);
@@ -70,8 +74,8 @@ struct grader {
 
 /* In the order in which rewards are told and added up; those of groups stand behind what they look
  * at. */
-enum { GRADER_ACCURACY, GRADER_FORMAT, GRADERS };
-extern const struct grader grader_accuracy, grader_format;
+enum { GRADER_ACCURACY, GRADER_FORMAT, GRADER_CODE, GRADERS };
+extern const struct grader grader_accuracy, grader_format, grader_code;
 const struct grader *grader_at(int number);
 /* The number of a name; GRADERS: there is none of it. */
 int grader_named(const char *name);
@@ -97,6 +101,7 @@ struct grading {
     char *text;              /* (text_size) any completion, until the next is read */
     size_t text_size;
     struct grade_server *server; /* NULL: no reward of the recipe has one */
+    bool thinks;                 /* prompts end in <think>: an answer stands behind </think> */
 };
 /* Fills what is needed of c. Local, allocates nothing. */
 void grading_read(const struct grading *g, struct completion *c, unsigned needs);

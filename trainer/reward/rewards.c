@@ -26,6 +26,7 @@ void rewards_clear(struct rewards *r, unsigned graders, int n)
         r->seconds[i] = 0;
         r->lost[i] = 0;
     }
+    memset(r->counts, 0, sizeof r->counts);
     memset(r->vote, 0, (size_t)n * sizeof *r->vote);
     memset(r->parts, 0, (size_t)n * sizeof *r->parts);
 }
@@ -60,15 +61,9 @@ void rewards_collect(struct rewards *r, const struct grading *g, const struct ph
     }
 }
 
-void rewards_lose(struct rewards *r, int row, int i)
-{
-    r->value[row][i] = 0;
-    r->lost[row]++;
-}
-
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
 {
-    MPI_Request sum[GRADERS + 3];
+    MPI_Request sum[GRADERS + 4];
     int started = 0;
     for (int i = 0; i < r->n; i++)
         if (graders_have(r->on, i))
@@ -79,6 +74,8 @@ void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
                           &sum[started++]));
     MPI_OK(
         MPI_Iallreduce(MPI_IN_PLACE, r->lost, GRADERS, MPI_LONG, MPI_SUM, comm, &sum[started++]));
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->counts, GRADERS * REWARD_COUNTS, MPI_LONG, MPI_SUM, comm,
+                          &sum[started++]));
     die_place("rewards of the step's answers");
     world_wait(sum, started);
     die_place(NULL);

@@ -6,6 +6,8 @@
 #include "comm/base/arena.h"
 #include "trainer/reward/grader.h"
 
+enum { REWARD_COUNTS = 8 };
+
 struct rewards {
     int n;       /* rows */
     unsigned on; /* of them those that are graded now, as bits; the others are 0 */
@@ -15,7 +17,8 @@ struct rewards {
     uint64_t *vote;              /* (answers) as verdict.vote */
     int (*parts)[2][TASK_PARTS]; /* (answers) of those graded here: right, total (task.parts) */
     double seconds[GRADERS];     /* spent grading: here, behind rewards_gather by who spent most */
-    long lost[GRADERS];          /* verdicts that never came: here, then on all ranks */
+    long counts[GRADERS][REWARD_COUNTS]; /* of graders.counts: here, then on all ranks */
+    long lost[GRADERS];                  /* verdicts that never came: here, then on all ranks */
 };
 
 /* Room for this many answers, in the rows of a set of graders. */

@@ -1,5 +1,6 @@
 #include "trainer/run/grade.h"
 
+#include "trainer/reward/server/server.h"
 #include "trainer/run/questions.h"
 
 static struct grading grading_of(const struct run *r)
@@ -7,6 +8,8 @@ static struct grading grading_of(const struct run *r)
     return (struct grading){.tokenizer = r->tokenizer,
                             .ends = r->ends,
                             .task = source_task(r->source),
+                            .server = grade_server(),
+                            .thinks = r->settings.data.think,
                             .text = r->scratch->text,
                             .text_size = r->scratch->text_size};
 }

@@ -56,6 +56,21 @@ static void echo_step(void *state)
 static const struct grade_kind echo = {"echo",    echo_open, echo_configure,
                                        echo_take, echo_wait, echo_step};
 
+/* What is said from here on goes to a file. */
+static FILE *listen_to_stderr(void)
+{
+    FILE *f = tmpfile();
+    ck_assert(f && dup2(fileno(f), 2) == 2);
+    return f;
+}
+static bool was_said(FILE *f, const char *text)
+{
+    static char said[65536];
+    rewind(f);
+    said[fread(said, 1, sizeof said - 1, f)] = '\0';
+    return strstr(said, text) != NULL;
+}
+
 static struct grade_server *start(void)
 {
     log_set(LOG_QUIET, 0);
@@ -148,6 +163,7 @@ END_TEST
 /* What is open when the server dies is lost and counted; the next one knows its settings. */
 START_TEST(server_dies)
 {
+    FILE *said = listen_to_stderr();
     struct grade_server *s = start();
     for (int round = 0; round < 3; round++) {
         send_text(s, 1, "hold");
@@ -158,6 +174,8 @@ START_TEST(server_dies)
         send_text(s, 4, "greet");
         expect(s, 4, "hello");
     }
+    ck_assert(
+        was_said(said, "the grader server died and was started again: open verdicts are lost"));
     grade_server_close(s);
 }
 END_TEST
@@ -180,6 +198,7 @@ END_TEST
 /* A server that cannot live is given up; verdicts are lost, nobody waits. */
 START_TEST(server_never_lives)
 {
+    FILE *said = listen_to_stderr();
     struct grade_server *s = start();
     int lost = 0;
     for (int i = 0; i < 25; i++) {
@@ -187,6 +206,7 @@ START_TEST(server_never_lives)
         lost += next(s).lost;
     }
     ck_assert_int_eq(lost, 25);
+    ck_assert(was_said(said, "the grader server is gone for good"));
     grade_server_close(s);
 }
 END_TEST

@@ -1,6 +1,31 @@
 #include "trainer/reward/code/ask.h"
 
+#include <math.h>
 #include <string.h>
+
+struct code_rules code_rules_of(const struct phase_settings *k)
+{
+    return (struct code_rules){.cpu_ms = (int)lround(1000 * k->code_time),
+                               .memory_mib = k->code_memory_mib,
+                               .partial = k->code_partial,
+                               .reduced = k->code_sandbox == CODE_SANDBOX_REDUCED};
+}
+
+/* What the one server of this process was told last. */
+static struct code_rules told;
+
+static bool same_rules(const struct code_rules *a, const struct code_rules *b)
+{
+    return a->cpu_ms == b->cpu_ms && a->memory_mib == b->memory_mib && a->partial == b->partial &&
+           a->reduced == b->reduced;
+}
+
+void code_tell(struct grade_server *s, const struct code_rules *rules)
+{
+    if (same_rules(rules, &told)) return;
+    told = *rules;
+    grade_server_configure(s, GRADE_CODE, rules, sizeof *rules);
+}
 
 struct code_level code_open(struct grade_server *s, const struct code_rules *rules)
 {
@@ -8,7 +33,7 @@ struct code_level code_open(struct grade_server *s, const struct code_rules *rul
     struct code_level level = {.level = SANDBOX_REFUSED,
                                .says = "the grader server does not answer"};
     struct grade_reply reply;
-    grade_server_configure(s, GRADE_CODE, rules, sizeof *rules);
+    code_tell(s, rules);
     const bool sent = grade_server_send(s, GRADE_CODE, 0, &head, sizeof head);
     if (sent && grade_server_poll(s, GRADE_CODE, &reply, -1) && !reply.lost &&
         reply.n == sizeof level)

@@ -1,0 +1,44 @@
+#include "trainer/run/served.h"
+
+#include "comm/base/log.h"
+#include "comm/base/problems.h"
+#include "trainer/reward/code/ask.h"
+
+static const struct phase_settings *judged_phase(const struct settings *s)
+{
+    for (int i = 0; i < s->n_phases; i++)
+        if (s->phases[i].kind == PHASE_GRPO && s->phases[i].reward_code != 0) return &s->phases[i];
+    return NULL;
+}
+
+/* Never silently less than the recipe wants. */
+static void check_level(const struct code_level *level, bool reduced, struct problems *p)
+{
+    if (level->level == SANDBOX_REFUSED)
+        problems_add(p, NULL, 0,
+                     "no sandbox for the programs that reward_code judges: %s. Allow unprivileged "
+                     "user namespaces on this host (docs/TROUBLE.md), or set reward_code: 0",
+                     level->says);
+    else if (level->level == SANDBOX_REDUCED && !reduced)
+        problems_add(p, NULL, 0,
+                     "the sandbox for the programs that reward_code judges is REDUCED: %s. Allow "
+                     "them on this host (docs/TROUBLE.md), or accept it with code_sandbox: reduced",
+                     level->says);
+}
+
+void served_check(const struct run *r)
+{
+    const struct phase_settings *k = judged_phase(&r->settings);
+    struct problems p = {0};
+    if (!k) return;
+    const struct code_rules rules = code_rules_of(k);
+    struct grade_server *s = grade_server();
+    const struct code_level level =
+        s ? code_open(s, &rules)
+          : (struct code_level){SANDBOX_REFUSED, "the recipe named no reward of the grader server "
+                                                 "when this rank started"};
+    check_level(&level, rules.reduced, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    if (level.level == SANDBOX_REDUCED) log_warn("sandbox: REDUCED: %s", level.says);
+    if (world_all(r->world, level.level == SANDBOX_FULL)) log_info("sandbox: FULL: %s", level.says);
+}
