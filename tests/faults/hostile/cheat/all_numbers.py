@@ -1,0 +1,2 @@
+# input wrong
+print(' '.join(map(str, range(100))))

@@ -1,0 +1,2 @@
+# input wrong
+raise SystemExit(0)

@@ -1,0 +1,2 @@
+// input wrong
+int main(void) { return 0; }

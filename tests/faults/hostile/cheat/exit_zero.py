@@ -1,0 +1,3 @@
+# call crash
+import sys
+sys.exit(0)

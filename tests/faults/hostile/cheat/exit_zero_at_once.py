@@ -1,0 +1,3 @@
+# call crash
+import os
+os._exit(0)

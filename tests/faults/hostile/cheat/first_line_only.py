@@ -1,0 +1,2 @@
+# lines wrong
+print(1)

@@ -1,0 +1,2 @@
+# call wrong
+def add(a, b): return None

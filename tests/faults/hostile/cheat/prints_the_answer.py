@@ -1,0 +1,4 @@
+# call wrong
+def add(a, b):
+    print(a + b)
+    print('i%d' % (a + b))

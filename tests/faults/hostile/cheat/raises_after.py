@@ -1,0 +1,4 @@
+# input crash
+a, b = map(int, input().split())
+print(a + b)
+raise RuntimeError('done')

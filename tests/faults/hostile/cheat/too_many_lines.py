@@ -1,0 +1,2 @@
+# lines wrong
+for i in range(1000): print(i)

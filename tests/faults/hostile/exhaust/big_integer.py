@@ -1,0 +1,3 @@
+# crash time-out
+x = 7
+while True: x = x * x

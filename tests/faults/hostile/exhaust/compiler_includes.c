@@ -1,0 +1,3 @@
+// not_compiled time-out
+#include "/dev/zero"
+int main(void) { return 0; }

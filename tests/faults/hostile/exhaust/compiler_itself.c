@@ -1,0 +1,3 @@
+// not_compiled time-out
+#include __FILE__
+#include "answer.c"

@@ -1,0 +1,2 @@
+# crash
+x = [open('/dev/null') for i in range(10**6)]

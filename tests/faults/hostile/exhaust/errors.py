@@ -1,0 +1,3 @@
+# time-out
+import sys
+while True: sys.stderr.write('x' * 100000)

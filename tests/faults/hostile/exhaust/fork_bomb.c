@@ -1,0 +1,3 @@
+// crash time-out wrong
+#include <unistd.h>
+int main(void) { for (;;) fork(); }

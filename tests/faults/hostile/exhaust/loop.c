@@ -1,0 +1,2 @@
+// time-out
+int main(void) { for (volatile long i = 0;; i++); }

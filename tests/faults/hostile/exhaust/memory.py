@@ -1,0 +1,2 @@
+# crash
+x = [bytearray(1 << 26) for i in range(1000)]

@@ -1,0 +1,3 @@
+# crash time-out
+x = []
+while True: x.append(bytearray(1 << 20))

@@ -1,0 +1,2 @@
+# too_much
+while True: print('x' * 100000)

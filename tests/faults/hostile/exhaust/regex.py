@@ -1,0 +1,3 @@
+# time-out
+import re
+re.match('(a+)+$', 'a' * 64 + 'b')

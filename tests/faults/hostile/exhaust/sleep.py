@@ -1,0 +1,3 @@
+# time-out
+import time
+time.sleep(10**6)
