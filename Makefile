@@ -134,7 +134,8 @@ demo: all ## train a small reasoner with four ranks (about ten minutes on two co
 # Objects are made again when the flags change, the library also when a file comes or goes.
 $(BUILD)/flags: NOW = $(OMPI_CC) $(CFLAGS) / $(LDFLAGS) $(LIBS)
 $(BUILD)/files: NOW = $(LIB_OBJ)
-$(BUILD)/flags $(BUILD)/files: FORCE
+$(BUILD)/linked: NOW = $(CUDA_LINKED)
+$(BUILD)/flags $(BUILD)/files $(BUILD)/linked: FORCE
 	@mkdir -p $(@D); echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' >$@
 FORCE:
 
@@ -177,9 +178,10 @@ $(LIB): $(LIB_OBJ) $(BUILD)/files
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJ)
 
-$(BIN): $(BUILD)/trainer/main.o $(BUILD)/commit.o $(LIB)
+# With CUDA=1 the objects of the cuda folders stand before those that say that there are none.
+$(BIN): $(BUILD)/trainer/main.o $(BUILD)/commit.o $(LIB) $(BUILD)/linked
 	$(call say,LD,$@)
-	$(Q)$(MPICC) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(MPICC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LIBS) $(if $(CUDA_LINKED),$(CUDA_LIBS)) -o $@
 
 $(FUZZ): LDFLAGS += -fsanitize=fuzzer
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
@@ -188,7 +190,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 
 # --- CUDA sources for the host, against the emulated GPU of tests/cuda ---
 CUDA_SRC := $(wildcard comm/cuda/*.cu model/cuda/*.cu)
-CUDA_STD := -std=c++20 -ffp-contract=off -I. $(OPT_$(MODE)) -pthread -MMD -MP
+MPI_FOR_CXX := $(addprefix -isystem ,$(shell $(MPICC) --showme:incdirs 2>/dev/null)) -DOMPI_SKIP_MPICXX
+CUDA_STD := -std=c++20 -ffp-contract=off -I. $(MPI_FOR_CXX) $(OPT_$(MODE)) -pthread -MMD -MP
 EMULATED := $(patsubst %,$(BUILD)/emulated/%.o,$(basename $(CUDA_SRC) $(wildcard tests/cuda/*.cu tests/cuda/emulation/*.cpp)))
 define EMULATED_RULE
 $(BUILD)/emulated/%.o: %.$(1) $(BUILD)/flags
@@ -197,6 +200,11 @@ $(BUILD)/emulated/%.o: %.$(1) $(BUILD)/flags
 	$$(Q)$(CXX_BASE) $(CUDA_STD) -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -Itests/cuda/include -x c++ -c $$< -o $$@
 endef
 $(foreach e,cu cpp,$(eval $(call EMULATED_RULE,$(e))))
+# `duet` itself on the emulated GPU: for tests of whole runs.
+EMULATED_BIN := $(if $(CXX_FOUND),$(BUILD)/emulated/duet)
+$(EMULATED_BIN): $(BUILD)/trainer/main.o $(BUILD)/commit.o $(filter-out %/planted.o,$(EMULATED)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(MPICC) $(LDFLAGS) -rdynamic $^ $(LIBS) -lstdc++ -o $@
 $(CUDA_TESTS): $(BUILD)/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(EMULATED) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) -rdynamic $< $(EMULATED) $(LIB) $(FOUND_CHECK) $(LIBS) -lstdc++ -o $@
@@ -206,7 +214,7 @@ CUDA_ARCH  ?= 80 90a 100
 CUDA_PTX   := 100
 CUDA_CODE  := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) $(foreach a,$(filter $(CUDA_PTX),$(CUDA_ARCH)),-gencode arch=compute_$a,code=compute_$a)
 # (No contraction: what is fused is written so, and bits do not depend on the compiler's taste.)
-NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-Werror,-pthread -lineinfo
+NVCC_FLAGS := -std=c++20 -O3 -fmad=false -I. $(MPI_FOR_CXX) $(CUDA_CODE) -Werror all-warnings -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-Werror,-pthread -lineinfo
 CUDA_LIB   := $(wildcard $(NVCC:%/bin/nvcc=%)/lib64 $(NVCC:%/bin/nvcc=%)/lib)
 CUDA_LIBS  := $(CUDA_LIB:%=-L% -Wl,-rpath,%) -lcublasLt -lcudart_static -lstdc++ -lrt
 CUDA_OBJ   := $(CUDA_SRC:%.cu=$(BUILD)/cuda/%.o)
@@ -226,18 +234,20 @@ $(CUDA_REAL): $(BUILD)/cuda/tests/cuda/%: $(BUILD)/tests/cuda/%.o $(CUDA_OBJ) $(
 cuda: $(if $(NVCC),$(CUDA_OBJ) $(CUDA_REAL)) ## CUDA sources for GPUs, and their tests, if there is nvcc; CUDA_ARCH="90a": for these alone
 	@$(if $(NVCC),tests/support/spills.sh $(CUDA_OBJ:.o=.ptxas),echo "nothing is built: $(if $(filter 0,$(CUDA)),CUDA=0,no nvcc in PATH or /usr/local/cuda/bin)")
 ifeq ($(CUDA),1)
+CUDA_LINKED := $(CUDA_OBJ)
+$(BIN): $(CUDA_OBJ)
 all: cuda
 endif
 
 # --- testing: each ends with "N passed, N failed" ---
-test: all $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
+test: all $(UNIT) $(CUDA_TESTS) $(EMULATED_BIN) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
 	@$(if $(CUDA_TESTS),,echo '  skip  cuda/*: no $(lastword $(CXX_BASE)) (make setup)')
 	@$(RUN_TESTS) --unit $(UNIT) $(CUDA_TESTS) --property $(PROPERTY) --mpi $(MPI) --growth $(GROWTH) --faults $(GROWTH_SH) $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
-tests: all $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH) ## build every test, run none
+tests: all $(UNIT) $(CUDA_TESTS) $(EMULATED_BIN) $(PROPERTY) $(MPI) $(GROWTH) ## build every test, run none
 test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
-test-cuda: $(CUDA_TESTS) ## the CUDA sources, on an emulated GPU
-	@$(RUN_TESTS) --unit $(CUDA_TESTS)
+test-cuda: all $(CUDA_TESTS) $(EMULATED_BIN) ## the CUDA sources, on an emulated GPU
+	@$(RUN_TESTS) --unit $(CUDA_TESTS) --faults tests/faults/test_cuda.sh
 test-gpu: cuda ## the same tests on this machine's GPU
 	@$(RUN_TESTS) --unit $(CUDA_REAL)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
@@ -246,7 +256,7 @@ test-mpi: $(MPI) ## several ranks; the first line of a test says which counts
 	@$(RUN_TESTS) --mpi $(MPI)
 test-growth: all $(GROWTH) ## what a rank needs as ranks, answers, lines and lengths grow
 	@$(RUN_TESTS) --growth $(GROWTH) --faults $(GROWTH_SH)
-test-faults: all ## killed ranks, damaged files, mistaken recipes: is the message right?
+test-faults: all $(EMULATED_BIN) ## killed ranks, damaged files, mistaken recipes: is the message right?
 	@$(RUN_TESTS) --faults $(FAULTS)
 test-hosts: all ## on several hosts of a testbed; as root (make setup-hosts)
 	@$(RUN_TESTS) --hosts $(HOSTS)

@@ -1,6 +1,7 @@
 /* For a transport that has no wire yet: a piece in device memory is copied to the host and travels
- * over MPI, one that comes is copied from the host when it is through. A buffer in host memory goes
- * with each place for an open piece, and grows until it has held the largest one. */
+ * over MPI, one that comes is copied from the host when it is through. A buffer in host memory
+ * (pinned, where the device has that) goes with each place for an open piece, and grows until it
+ * has held the largest one. */
 #include <stdlib.h>
 
 #include "comm/base/die.h"
@@ -44,7 +45,7 @@ static void staged_close(void *self)
 {
     struct staged *s = self;
     transport_mpi.close(s->wire);
-    for (int i = 0; i < s->most; i++) free(s->place[i].host);
+    for (int i = 0; i < s->most; i++) device_pinned_free(s->device, s->place[i].host);
     free(s->place);
     free(s->free_place);
     free(s->ended);
@@ -59,8 +60,8 @@ static void staged_post(void *self, const struct transport_piece *piece)
     int i = s->free_place[--s->n_free];
     struct staged_place *at = &s->place[i];
     if (at->room < piece->bytes) {
-        free(at->host);
-        at->host = memory_take(piece->bytes, 1, "messages by way of the host");
+        device_pinned_free(s->device, at->host);
+        at->host = device_pinned(s->device, piece->bytes, "messages by way of the host");
         at->room = piece->bytes;
     }
     at->piece = *piece;

@@ -12,7 +12,9 @@
 #include <emmintrin.h>
 #endif
 
+#include "comm/base/die.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/missing.h"
 
 enum { LINE_BYTES = 64, BOUNCE = 16384 };
@@ -145,6 +147,24 @@ const struct device device_host = {.name = "host",
 size_t device_room(const struct device *d)
 {
     return d->room ? d->room() : SIZE_MAX;
+}
+
+void *device_pinned(const struct device *d, size_t bytes, const char *what)
+{
+    if (!d->pinned_alloc) return memory_take(bytes, 1, what);
+    void *at = d->pinned_alloc(bytes);
+    SYS_OK(at, "use more ranks or hosts, or a smaller batch",
+           "no pinned memory of %zu bytes for %s", bytes, what);
+    memset(at, 0, bytes);
+    return at;
+}
+
+void device_pinned_free(const struct device *d, void *at)
+{
+    if (d->pinned_release)
+        d->pinned_release(at);
+    else
+        free(at);
 }
 
 /* Without a row of its own a device copies through a small buffer on the stack: no allocation, so

@@ -39,6 +39,11 @@ struct device {
     /* Zeros in a part of what alloc gave, before anything else touches it. NULL: by fill. */
     void (*clear)(void *fresh, size_t bytes);
 
+    /* Memory of the host that copies go to and from without another one between. Both NULL: any
+     * will do. */
+    void *(*pinned_alloc)(size_t bytes); /* NULL: there is no room */
+    void (*pinned_release)(void *at);    /* NULL: nothing */
+
     /* Returns when all that was posted on the stream is done. NULL: all calls are done when they
      * return. */
     void (*sync)(void);
@@ -55,6 +60,8 @@ extern const struct device device_host;
 
 /* The rows that may be missing, made up for. Local. */
 size_t device_room(const struct device *d);
+void *device_pinned(const struct device *d, size_t bytes, const char *what); /* zeros, or ends */
+void device_pinned_free(const struct device *d, void *at);
 void device_copy(const struct device *d, void *to, const void *from, size_t bytes);
 void device_fill(const struct device *d, void *to, int byte, size_t bytes);
 void device_clear(const struct device *d, void *fresh, size_t bytes);

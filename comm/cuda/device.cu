@@ -13,6 +13,7 @@ extern "C" {
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 /* Small pieces for the device (tokens, bounds of sequences) are copied to pinned memory and sent
  * from there while the host goes on: two halves, of which one is filled while the other is on its
@@ -21,6 +22,10 @@ constexpr size_t HALF_BYTES = 256 << 10, HALF_LINE = 64;
 constexpr int OLDEST_MAJOR = 8; /* Ampere: bf16 */
 /* Differences of events are floats of milliseconds: counted from an event that is not older. */
 constexpr double BASE_SECONDS = 60;
+
+/* Threads that move messages copy, too. */
+static std::recursive_mutex lock;
+typedef std::lock_guard<std::recursive_mutex> locked;
 
 static struct {
     int ordinal;
@@ -71,14 +76,25 @@ void cuda_check(cudaError_t e, const char *what, const char *file, int line)
 
 /* --- rows --- */
 
+/* A thread that has not said which GPU it means would mean the first. */
+static void thread_here()
+{
+    static thread_local int here = -1;
+    if (here == gpu.ordinal) return;
+    CUDA_OK(cudaSetDevice(gpu.ordinal));
+    here = gpu.ordinal;
+}
+
 cudaStream_t cuda_stream()
 {
+    thread_here();
     return gpu.stream;
 }
 
 static void *gpu_alloc(size_t bytes)
 {
     void *at = nullptr;
+    thread_here();
     cudaError_t e = cudaMalloc(&at, bytes > 0 ? bytes : 1);
     if (e == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* it was heard */
@@ -96,19 +112,20 @@ static void gpu_release(void *at)
 static size_t gpu_room()
 {
     size_t free = 0, total = 0;
+    thread_here();
     CUDA_OK(cudaMemGetInfo(&free, &total));
     return free;
 }
 
 static void gpu_sync()
 {
-    CUDA_OK(cudaStreamSynchronize(gpu.stream));
+    CUDA_OK(cudaStreamSynchronize(cuda_stream()));
 }
 
 /* The other half, once what was sent from it has arrived. */
 static void half_next()
 {
-    CUDA_OK(cudaEventRecord(gpu.sent[gpu.filling], gpu.stream));
+    CUDA_OK(cudaEventRecord(gpu.sent[gpu.filling], cuda_stream()));
     gpu.filling = 1 - gpu.filling;
     gpu.filled = 0;
     CUDA_OK(cudaEventSynchronize(gpu.sent[gpu.filling]));
@@ -116,14 +133,15 @@ static void half_next()
 
 static void gpu_copy_in(void *to, const void *from, size_t bytes)
 {
+    locked hold(lock);
     if (bytes > HALF_BYTES) {
-        CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu.stream));
+        CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda_stream()));
         gpu_sync();
     } else if (bytes > 0) {
         if (bytes > HALF_BYTES - gpu.filled) half_next();
         unsigned char *by_way = gpu.half[gpu.filling] + gpu.filled;
         memcpy(by_way, from, bytes);
-        CUDA_OK(cudaMemcpyAsync(to, by_way, bytes, cudaMemcpyHostToDevice, gpu.stream));
+        CUDA_OK(cudaMemcpyAsync(to, by_way, bytes, cudaMemcpyHostToDevice, cuda_stream()));
         gpu.filled += (bytes + HALF_LINE - 1) / HALF_LINE * HALF_LINE;
     }
 }
@@ -131,18 +149,34 @@ static void gpu_copy_in(void *to, const void *from, size_t bytes)
 static void gpu_copy_out(void *to, const void *from, size_t bytes)
 {
     if (bytes == 0) return;
-    CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu.stream));
+    CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda_stream()));
     gpu_sync();
+}
+
+static void *gpu_pinned_alloc(size_t bytes)
+{
+    void *at = nullptr;
+    thread_here();
+    cudaError_t e = cudaMallocHost(&at, bytes > 0 ? bytes : 1);
+    if (e != cudaErrorMemoryAllocation) cuda_check(e, "cudaMallocHost", __FILE__, __LINE__);
+    if (e != cudaSuccess) cudaGetLastError(); /* it was heard */
+    return at;
+}
+
+static void gpu_pinned_release(void *at)
+{
+    CUDA_OK(cudaFreeHost(at));
 }
 
 static void gpu_copy(void *to, const void *from, size_t bytes)
 {
-    if (bytes > 0) CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu.stream));
+    if (bytes > 0)
+        CUDA_OK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda_stream()));
 }
 
 static void gpu_fill(void *to, int byte, size_t bytes)
 {
-    if (bytes > 0) CUDA_OK(cudaMemsetAsync(to, byte, bytes, gpu.stream));
+    if (bytes > 0) CUDA_OK(cudaMemsetAsync(to, byte, bytes, cuda_stream()));
 }
 
 /* --- marks: events, on the clock of the host by way of `base` --- */
@@ -155,7 +189,7 @@ static uint64_t marks_posted;
 
 static void base_renew()
 {
-    CUDA_OK(cudaEventRecord(base.event, gpu.stream));
+    CUDA_OK(cudaEventRecord(base.event, cuda_stream()));
     CUDA_OK(cudaEventSynchronize(base.event));
     base.seconds = clock_now();
     base.posted = marks_posted;
@@ -163,6 +197,7 @@ static void base_renew()
 
 static void gpu_mark(struct device_mark *m)
 {
+    locked hold(lock);
     if (!m->own) {
         struct gpu_mark *made = (struct gpu_mark *)calloc(1, sizeof *made);
         SYS_OK(made, NULL, "no memory for an event");
@@ -171,13 +206,14 @@ static void gpu_mark(struct device_mark *m)
     }
     struct gpu_mark *own = (struct gpu_mark *)m->own;
     own->number = marks_posted++;
-    CUDA_OK(cudaEventRecord(own->event, gpu.stream));
+    CUDA_OK(cudaEventRecord(own->event, cuda_stream()));
 }
 
 /* The base may have been renewed since the mark was posted: then it was reached before. */
 static double gpu_reached(struct device_mark *m)
 {
     const struct gpu_mark *own = (const struct gpu_mark *)m->own;
+    locked hold(lock);
     float ms = 0;
     CUDA_OK(cudaEventSynchronize(own->event));
     if (own->number < base.posted) {
@@ -230,10 +266,11 @@ static bool gpu_is_there(int ordinal, struct problems *p)
         problems_add(p, NULL, 0, "no GPU can be used: %s (%s); %s", cudaGetErrorString(e),
                      cudaGetErrorName(e), fix_of(e));
     else if (ordinal >= n)
-        problems_add(p, NULL, 0,
-                     "GPU %d is wanted, and %d can be seen (CUDA_VISIBLE_DEVICES %s%s): start "
-                     "fewer ranks on this host, or show them more GPUs",
-                     ordinal, n, visible ? "is " : "is not set", visible ? visible : "");
+        problems_add(
+            p, NULL, 0,
+            "GPU %d is wanted, and %d can be seen (CUDA_VISIBLE_DEVICES %s%s): start "
+            "fewer ranks on this host, show them more GPUs, or let some share one (ranks_per_gpu)",
+            ordinal, n, visible ? "is " : "is not set", visible ? visible : "");
     cudaGetLastError();
     return ordinal < n;
 }
@@ -263,6 +300,7 @@ static bool has_code(int ordinal, struct problems *p)
 
 static void begin(int ordinal)
 {
+    gpu.ordinal = ordinal;
     CUDA_OK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
     for (int i = 0; i < 2; i++) {
         CUDA_OK(cudaMallocHost((void **)&gpu.half[i], HALF_BYTES));
@@ -271,25 +309,33 @@ static void begin(int ordinal)
     CUDA_OK(cudaEventCreateWithFlags(&base.event, cudaEventDefault));
     base_renew();
     snprintf(gpu.place, sizeof gpu.place, "GPU %d", ordinal);
-    gpu.ordinal = ordinal;
+}
+
+static const struct device table = {.name = "cuda",
+                                    .place = gpu.place,
+                                    .alloc = gpu_alloc,
+                                    .release = gpu_release,
+                                    .room = gpu_room,
+                                    .copy_in = gpu_copy_in,
+                                    .copy_out = gpu_copy_out,
+                                    .copy = gpu_copy,
+                                    .fill = gpu_fill,
+                                    .pinned_alloc = gpu_pinned_alloc,
+                                    .pinned_release = gpu_pinned_release,
+                                    .sync = gpu_sync,
+                                    .mark = gpu_mark,
+                                    .reached = gpu_reached,
+                                    .mark_free = gpu_mark_free};
+
+const struct device *device_cuda_here()
+{
+    INVARIANT(gpu.ordinal >= 0, "GPU %d", gpu.ordinal);
+    return &table;
 }
 
 /* Found and begun at the first call; later ones get the same. */
 const struct device *device_cuda(int ordinal, struct problems *p)
 {
-    static const struct device table = {.name = "cuda",
-                                        .place = gpu.place,
-                                        .alloc = gpu_alloc,
-                                        .release = gpu_release,
-                                        .room = gpu_room,
-                                        .copy_in = gpu_copy_in,
-                                        .copy_out = gpu_copy_out,
-                                        .copy = gpu_copy,
-                                        .fill = gpu_fill,
-                                        .sync = gpu_sync,
-                                        .mark = gpu_mark,
-                                        .reached = gpu_reached,
-                                        .mark_free = gpu_mark_free};
     if (gpu.ordinal >= 0) {
         INVARIANT(gpu.ordinal == ordinal, "GPU %d is in use, %d is wanted", gpu.ordinal, ordinal);
         return &table;

@@ -10,5 +10,7 @@
  * life: one a process. NULL, and in p what is wrong and what helps: no driver or one too old, no
  * such GPU, one for which there is no code. Local. */
 const struct device *device_cuda(int ordinal, struct problems *p);
+/* The same once it is there. */
+const struct device *device_cuda_here(void);
 
 #endif

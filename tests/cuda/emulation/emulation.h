@@ -48,7 +48,8 @@ unsigned emulated_draw(unsigned n); /* below n */
 bool memory_is_device(const void *at, size_t bytes); /* within one allocation */
 bool memory_is_pinned(const void *at);
 void memory_open();  /* the device works: its memory can be touched */
-void memory_close(); /* and is whole: nothing was written behind an allocation's end */
+void memory_check(); /* it is whole: nothing was written behind an allocation's end */
+void memory_close(); /* the host waits no more: it has no rights to it */
 
 /* --- streams.cpp --- */
 void streams_post(cudaStream_t stream, std::function<void()> run);

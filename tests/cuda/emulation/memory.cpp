@@ -137,10 +137,10 @@ static void rights(int to)
 
 void memory_open()
 {
-    rights(PROT_READ | PROT_WRITE);
+    if (!is_open) rights(PROT_READ | PROT_WRITE);
 }
 
-void memory_close()
+void memory_check()
 {
     for (auto &[first, p] : device_pieces) {
         unsigned char *end = (unsigned char *)first + p.bytes;
@@ -151,7 +151,11 @@ void memory_close()
                                grid_place(), (size_t)(at - (unsigned char *)first), p.bytes);
         POISON(end, (size_t)(p.pages + p.whole - end));
     }
-    rights(PROT_NONE);
+}
+
+void memory_close()
+{
+    if (is_open) rights(PROT_NONE);
 }
 
 /* --- allocations --- */

@@ -78,7 +78,7 @@ static void do_first(emulated_stream *s)
     if (!w.run) return;
     memory_open();
     w.run();
-    memory_close();
+    memory_check();
     grid_done();
 }
 
@@ -98,6 +98,7 @@ static void finish(const std::function<bool()> &done)
 {
     while (!done())
         if (!do_one()) emulated_fault("streams wait for each other's events");
+    memory_close();
 }
 
 static void finish_stream(emulated_stream *s)
@@ -110,6 +111,7 @@ void streams_finish()
     locked hold(lock);
     while (do_one()) {
     }
+    memory_close();
 }
 
 static void post(emulated_stream *s, std::function<void()> run)
