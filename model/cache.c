@@ -17,16 +17,20 @@ void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
                  struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a)
 {
     *c = (struct cache){.ops = ops,
+                        .device = a->device,
                         .layers = span.count,
                         .blocks = blocks,
                         .slots = slots,
                         .max_blocks = cache_blocks(max_positions)};
     size_t n_slots = (size_t)slots, n_blocks = (size_t)blocks;
-    c->layer = arena_take_n(a, (size_t)span.count, sizeof *c->layer);
-    c->table = arena_take_n(a, n_slots * (size_t)c->max_blocks, sizeof *c->table);
-    c->length = arena_take_n(a, n_slots, sizeof *c->length);
-    c->refs = arena_take_n(a, n_blocks, sizeof *c->refs);
-    c->free_list = arena_take_n(a, n_blocks, sizeof *c->free_list);
+    struct arena *host = arena_host(a);
+    c->layer = arena_take_n(host, (size_t)span.count, sizeof *c->layer);
+    c->table = arena_take_n(host, n_slots * (size_t)c->max_blocks, sizeof *c->table);
+    c->length = arena_take_n(host, n_slots, sizeof *c->length);
+    c->refs = arena_take_n(host, n_blocks, sizeof *c->refs);
+    c->free_list = arena_take_n(host, n_blocks, sizeof *c->free_list);
+    c->there = c->table;
+    if (host != a) c->there = arena_take_n(a, n_slots * (size_t)c->max_blocks, sizeof *c->there);
     for (int l = 0; l < span.count; l++) {
         size_t bytes = layer_cache_bytes(ops, d, span.first + l);
         unsigned char *pool = arena_take_n(a, n_blocks, bytes);
@@ -43,7 +47,15 @@ static int *cache_row(const struct cache *c, int slot)
 
 const int *cache_table(const struct cache *c, int slot)
 {
-    return cache_row(c, slot);
+    return c->there + (cache_row(c, slot) - c->table);
+}
+
+/* Blocks [from, to) of a slot are others now. */
+static void table_changed(const struct cache *c, const int *row, int from, int to)
+{
+    if (c->there == c->table || from >= to) return;
+    c->device->copy_in(c->there + (row - c->table) + from, row + from,
+                       (size_t)(to - from) * sizeof *row);
 }
 
 int cache_own(const struct cache *c, int slot)
@@ -69,6 +81,7 @@ bool cache_extend(struct cache *c, int slot, int pos)
     INVARIANT(want <= c->max_blocks, "position %d of %d", pos, c->max_blocks * KV_BLOCK);
     if (want - have > c->n_free) return false;
     for (int i = have; i < want; i++) row[i] = block_take(c);
+    table_changed(c, row, have, want);
     if (pos + 1 > c->length[slot]) c->length[slot] = pos + 1;
     return true;
 }
@@ -101,6 +114,7 @@ bool cache_fork(struct cache *c, int slot, int from, int positions)
         row[full] = block_take(c);
         block_copy(c, row[full], source[full]);
     }
+    table_changed(c, row, 0, cache_blocks(positions));
     c->length[slot] = positions;
     return true;
 }

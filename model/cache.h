@@ -3,7 +3,8 @@
  * (reference counts), its last, partly filled block is copied (the positions after it differ).
  *
  * Every rank of a pipeline makes the same calls in the same order for a direction, so the tables
- * agree without messages. Nothing is allocated after cache_place. Local. */
+ * agree without messages. Keys and values lie in the memory of a's device, and what names blocks in
+ * the host's, with a copy there. Nothing is allocated after cache_place. Local. */
 #ifndef DUET_MODEL_CACHE_H
 #define DUET_MODEL_CACHE_H
 
@@ -14,9 +15,11 @@ struct cache {
     const struct ops *ops;
     int layers, blocks, slots, max_blocks; /* max_blocks: per sequence */
     struct kv_layer *layer;                /* [layers] */
-    int *table;                            /* (slots, max_blocks) block of each sequence; -1 */
-    int *length;                           /* (slots) positions reserved */
-    int *refs;                             /* (blocks) */
+    const struct device *device;
+    int *table;  /* (slots, max_blocks) block of each sequence; -1 */
+    int *there;  /* the same as rows of operations find it, in the device's memory */
+    int *length; /* (slots) positions reserved */
+    int *refs;   /* (blocks) */
     int *free_list;
     int n_free;
 };
@@ -34,6 +37,7 @@ bool cache_extend(struct cache *c, int slot, int pos);
 bool cache_fork(struct cache *c, int slot, int from, int positions);
 /* Empties the slot; blocks no longer referenced are free again. */
 void cache_release(struct cache *c, int slot);
+/* The blocks of a slot, in the memory of the device: for struct kv_rows. */
 const int *cache_table(const struct cache *c, int slot);
 /* Blocks that this slot alone holds: what its release would set free. */
 int cache_own(const struct cache *c, int slot);
