@@ -18,13 +18,16 @@
 #include "model/params.h"
 #include "trainer/checkpoint/attachments.h"
 
+struct device;
 /* Where elements of the flattened tensor `name`, of n elements in all, are kept. */
 struct slice {
     char
         name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/...", "residual/..." */
     size_t n;
-    struct range at;       /* a run, or equal runs at equal distances: columns of a matrix */
-    float *data;           /* range_count(&at) floats, the caller's */
+    struct range at;             /* a run, or equal runs at equal distances: columns of a matrix */
+    float *data;                 /* range_count(&at) floats, the caller's */
+    const struct device *device; /* where data lies; NULL: the host. Only what is saved may lie
+                                    elsewhere */
     int shape[PARAM_DIMS]; /* of the whole tensor, rows first, 0 behind the last; all 0: not said */
     bool optional;         /* a checkpoint may lack it: its recipe kept no such thing */
 };

@@ -222,6 +222,7 @@ static void place_slices(struct checkpoint_writer *c, const struct slice *slices
         if (!a->base) continue;
         c->slice[i] = c->snapshot[i] = slices[i];
         c->snapshot[i].data = data;
+        c->snapshot[i].device = NULL;
     }
 }
 
@@ -378,6 +379,15 @@ static void save_begin(struct checkpoint_writer *c, const json_t *state, const c
     c->tokenizer = memory_copy_text(tokenizer, "a checkpoint");
 }
 
+static void snapshot_take(const struct slice *to, const struct slice *from)
+{
+    size_t bytes = range_count(&from->at) * sizeof *from->data;
+    if (from->device)
+        from->device->copy_out(to->data, from->data, bytes);
+    else
+        memcpy(to->data, from->data, bytes);
+}
+
 /* Copies after the former save is committed, since there is one snapshot. What it returns counts
  * that wait, too: training stood still meanwhile. */
 double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *state,
@@ -394,9 +404,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     touch_end(&c->touch);
     MPI_OK(MPI_Bcast(c->partial, PATH_BYTES, MPI_CHAR, 0, c->w->comm));
     for (int i = 0; i < c->n; i++)
-        if (c->slice[i].at.hi > c->slice[i].at.lo)
-            memcpy(c->snapshot[i].data, c->slice[i].data,
-                   range_count(&c->slice[i].at) * sizeof(float));
+        if (c->slice[i].at.hi > c->slice[i].at.lo) snapshot_take(&c->snapshot[i], &c->slice[i]);
     c->busy = true;
     set_job(c, WRITING);
     die_place(NULL);

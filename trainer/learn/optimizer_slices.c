@@ -10,6 +10,7 @@ struct slicing {
     const struct optimizer *o;
     struct slice *out;
     int n, what;
+    const struct device *device; /* where it lies; NULL: the host */
 };
 
 /* What is saved of a tensor. */
@@ -36,8 +37,11 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
         size_t count = range_count(&at[i]);
         if (!c->out) continue;
         struct slice *t = &c->out[c->n];
-        *t = (struct slice){
-            .n = s.param->whole, .at = at[i], .data = data, .optional = array_kind[array].optional};
+        *t = (struct slice){.n = s.param->whole,
+                            .at = at[i],
+                            .data = data,
+                            .device = c->device,
+                            .optional = array_kind[array].optional};
         memcpy(t->shape, s.param->shape, sizeof t->shape);
         snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
         if (data) data += count;
@@ -71,7 +75,10 @@ static void residual_slice(struct slicing *c)
     if (o->residuals == 0) return;
     if (c->out) {
         struct slice *s = &c->out[c->n];
-        *s = (struct slice){.n = o->residuals, .at = {.hi = o->residuals}, .data = o->residual};
+        *s = (struct slice){.n = o->residuals,
+                            .at = {.hi = o->residuals},
+                            .data = o->residual,
+                            .device = c->device};
         int rank = mesh_rank_at(m, (struct mesh_at){m->d, m->p, m->t});
         snprintf(s->name, sizeof s->name, "residual/rank-%04d", rank);
     }
@@ -80,7 +87,8 @@ static void residual_slice(struct slicing *c)
 
 int optimizer_slices(struct optimizer *o, struct slice *out, int what)
 {
-    struct slicing c = {o, out, 0, what};
+    const struct device *d = o->stage->device;
+    struct slicing c = {o, out, 0, what, d == &device_host ? NULL : d};
     bool state = what != SLICES_READ_RESIDUALS;
     for (int i = 0; state && i < o->buckets.n; i++)
         if (!saves(what) || !o->buckets.b[i].tied_copy)

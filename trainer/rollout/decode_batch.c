@@ -3,6 +3,7 @@
 #include "trainer/rollout/decode_batch.h"
 #include <string.h>
 #include "trainer/rollout/inside.h"
+#include "trainer/rollout/there.h"
 
 size_t decode_batch_pack(const struct decode_batch *b, unsigned char *to)
 {
@@ -41,7 +42,7 @@ static void keep_cache(struct decoder *d, const struct decode_batch *b)
 
 /* A batch at the last stage. */
 struct drawing {
-    const struct rollout *r;
+    struct rollout *r;
     struct decoder *d;
     const struct decode_batch *b;
 };
@@ -50,15 +51,15 @@ static void draw_rows(void *ctx, const float *logits, int from, int n)
 {
     const struct drawing *w = ctx;
     const struct rollout_job *j = w->r->job;
-    size_t V = (size_t)w->r->stage->dims.V;
     for (int t = 0; t < n; t++) {
         const struct decode_batch_row *row = &w->b->row[from + t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
                             (uint32_t)row->sample, (uint32_t)row->pos + 1};
         w->d->target[from + t] =
-            sample_token(w->r->stage->ops, logits + (size_t)t * V, j->sampleable, &j->sampling,
-                         rng_uniform(j->seed, at), w->d->scratch);
+            sample_token(w->r->host_ops, there_logits(w->r, w->d, logits, t), j->sampleable,
+                         &j->sampling, rng_uniform(j->seed, at), w->d->scratch);
     }
+    there_drawn(w->r, w->d, from, n);
 }
 
 size_t decode_batch_back_bytes(const struct decode_batch *b)
@@ -101,20 +102,23 @@ void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch 
         d->row_pos[t] = b->row[t].pos;
         d->row_table[t] = cache_table(&d->cache, b->row[t].slot);
     }
+    there_send(r, d, b, in);
     struct decode_rows rows = {.T = b->head->rows,
                                .skip = b->head->rows - b->head->sampled,
                                .channel = d->number,
-                               .token = b->token,
-                               .kv = {d->row_pos, d->row_table}};
+                               .token = d->there.token,
+                               .kv = {d->there.pos, d->there.table}};
     float temperature = r->job->sampling.temperature;
     struct drawing batch = {r, d, b};
     const struct head_draw draw = {.draw = draw_rows,
                                    .ctx = &batch,
-                                   .target = d->target,
-                                   .logp = d->logp,
-                                   .entropy = d->entropy,
+                                   .target = d->there.target,
+                                   .logp = d->there.logp,
+                                   .entropy = d->there.entropy,
                                    .inv_temperature = temperature > 0 ? 1 / temperature : 1};
-    chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, &draw);
+    chunk_decode(d->local->model, &rows, &d->cache, d->there.in,
+                 d->last ? NULL : there_out(r, d, b), &draw);
+    there_fetch(r, d, b);
     stage_pace(r->stage, 1);
     if (d->last)
         finish_last(r, d, b);

@@ -24,6 +24,16 @@ struct decode_slot {
     long number; /* answers of the direction are counted as they start: the highest is youngest */
 };
 
+/* What a batch's operations find in the memory of the stage's device; where that is the host's, the
+ * decoder's and the batch's own (there.c). */
+struct decoder_there {
+    int *token, *pos, *target;
+    const int **table;
+    float *logp, *entropy;
+    unsigned char *in, *out;
+    float *logits; /* on the host: one row, to be drawn from */
+};
+
 struct decoder {
     int dir;
     int number, next_number; /* of this one on its rank, and of the next on its own: in tags */
@@ -63,6 +73,7 @@ struct decoder {
 
     int *row_pos;
     const int **row_table;
+    struct decoder_there there;
 };
 
 struct queue;
@@ -70,6 +81,7 @@ struct bring;
 
 struct rollout {
     struct stage *stage;
+    const struct ops *host_ops; /* which tokens are drawn with */
     const struct world *world;
     struct p2p *p2p;
     struct decoder decoder[2];
@@ -86,9 +98,10 @@ struct rollout {
     float *held_logp;
     struct queue *queue;
     struct bring *bring;
-    unsigned char *order; /* tp_follow.h; NULL without tensor parallelism */
-    MPI_Comm group;       /* ranks that work in lockstep; MPI_COMM_NULL: none */
-    struct arena arena;
+    unsigned char *order;       /* tp_follow.h; NULL without tensor parallelism */
+    unsigned char *order_there; /* the same in the memory of the stage's device */
+    MPI_Comm group;             /* ranks that work in lockstep; MPI_COMM_NULL: none */
+    struct arena arena, host;   /* keys, values and operands; what the host reads and writes */
 };
 
 /* The first three: + the receiver's number, or direction. */

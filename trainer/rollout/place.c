@@ -4,6 +4,7 @@
 #include "trainer/rollout/bring.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/room.h"
+#include "trainer/rollout/there.h"
 #include "trainer/rollout/tp_follow.h"
 
 static void decode_batch_place(const struct decoder *d, struct decode_batch *b, size_t act_bytes,
@@ -164,18 +165,20 @@ static void decoder_place_last(struct decoder *d, const struct stage *s, struct 
  * */
 static void decoder_place(struct decoder *d, struct stage *s, struct arena *ar)
 {
+    struct arena *host = arena_host(ar);
     size_t act = (size_t)d->rows_max * (size_t)s->dims.C * s->ops->real_bytes;
     struct decode_batch measured;
     decoder_place_cache(d, s, ar);
-    d->batch = arena_take_n(ar, (size_t)d->n_batches, sizeof *d->batch);
+    d->batch = arena_take_n(host, (size_t)d->n_batches, sizeof *d->batch);
     for (int i = 0; i < d->n_batches; i++)
-        decode_batch_place(d, d->batch ? &d->batch[i] : &measured, act, ar);
-    d->arrived = arena_take(ar, d->packed_most);
-    d->act_in = arena_take(ar, act);
-    decoder_place_first(d, ar);
-    decoder_place_last(d, s, ar);
-    d->row_pos = arena_take_n(ar, (size_t)d->rows_max, sizeof(int));
-    d->row_table = arena_take_n(ar, (size_t)d->rows_max, sizeof *d->row_table);
+        decode_batch_place(d, d->batch ? &d->batch[i] : &measured, act, host);
+    d->arrived = arena_take(host, d->packed_most);
+    d->act_in = arena_take(host, act);
+    decoder_place_first(d, host);
+    decoder_place_last(d, s, host);
+    d->row_pos = arena_take_n(host, (size_t)d->rows_max, sizeof(int));
+    d->row_table = arena_take_n(host, (size_t)d->rows_max, sizeof *d->row_table);
+    there_place(d, s, act, ar);
 }
 
 /* Answers are kept by the ranks that sample them: of a question that queue_most lets them take. */
@@ -192,8 +195,8 @@ static int most_held(const struct rollout *r)
 /* All that a job needs, for the largest one: a rollout allocates nothing (P7). */
 void place_buffers(struct rollout *r)
 {
-    struct arena *a = &r->arena;
-    for (int i = 0; i < r->decoders; i++) decoder_place(&r->decoder[i], r->stage, a);
+    struct arena *a = arena_host(&r->arena);
+    for (int i = 0; i < r->decoders; i++) decoder_place(&r->decoder[i], r->stage, &r->arena);
     size_t n = (size_t)r->room.answers;
     r->most_held = most_held(r);
     size_t tokens = (size_t)r->most_held * (size_t)r->room.max_new;
@@ -203,7 +206,7 @@ void place_buffers(struct rollout *r)
     r->held_logp = arena_take_n(a, tokens, sizeof *r->held_logp);
     bring_place(r, a);
     queue_place(&r->queue, r, a);
-    tp_follow_place(r, a);
+    tp_follow_place(r, &r->arena);
 }
 
 /* Which of the chunks on its rank. */

@@ -16,7 +16,8 @@ static struct rollout *rollout_measured(struct stage *s, const struct world *w,
                                         struct rollout_room room)
 {
     struct rollout *r = memory_take(1, sizeof *r, "a rollout");
-    *r = (struct rollout){.stage = s, .world = w, .room = room};
+    *r = (struct rollout){.stage = s, .host_ops = s->ops, .world = w, .room = room};
+    arena_beside(&r->arena, s->device, &r->host);
     place_decoders(r);
     place_buffers(r);
     return r;
@@ -64,7 +65,8 @@ static struct p2p *messages_open(const struct rollout *r)
 struct rollout *rollout_new(struct stage *s, const struct world *w, struct rollout_room room)
 {
     struct rollout *r = rollout_measured(s, w, room);
-    arena_back(&r->arena, &device_host, r->arena.used);
+    if (s->device != &device_host) r->host_ops = ops_find(s->ops->precision, NULL);
+    arena_back(&r->arena, s->device, r->arena.used);
     place_buffers(r);
     r->p2p = messages_open(r);
     group_find(r);
@@ -82,7 +84,7 @@ void rollout_free(struct rollout *r)
 
 size_t rollout_bytes(const struct rollout *r)
 {
-    return r->arena.size;
+    return r->arena.size + r->host.size;
 }
 
 /* --- a job --- */

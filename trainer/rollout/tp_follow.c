@@ -28,16 +28,23 @@ static size_t order_bytes(const struct rollout *r)
 
 void tp_follow_place(struct rollout *r, struct arena *a)
 {
-    if (r->stage->mesh->tp > 1) r->order = arena_take(a, order_bytes(r));
+    if (r->stage->mesh->tp == 1) return;
+    r->order = r->order_there = arena_take(arena_host(a), order_bytes(r));
+    if (arena_host(a) != a) r->order_there = arena_take(a, order_bytes(r));
 }
 
-/* From the first rank to the others. */
+/* From the first rank to the others, by way of the stage's device, whose memory is exchanged. */
 static void pass_on(struct rollout *r)
 {
     struct exchange *x = r->stage->parallel.tp;
+    const struct device *d = r->stage->device;
     const size_t count[MAX_TP] = {order_bytes(r)}, offset[MAX_TP] = {0};
     die_place("rollout: which decode batch comes next");
-    exchange_wait(x, exchange_all_gather(x, CHANNEL_DECODE, r->order, count, offset));
+    if (r->order_there != r->order && rollout_leads(r))
+        d->copy_in(r->order_there, r->order, count[0]);
+    exchange_wait(x, exchange_all_gather(x, CHANNEL_DECODE, r->order_there, count, offset));
+    if (r->order_there != r->order && !rollout_leads(r))
+        d->copy_out(r->order, r->order_there, count[0]);
 }
 
 static void tell_batch(struct rollout *r, const struct decoder *d, const struct decode_batch *b)
