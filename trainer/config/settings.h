@@ -61,6 +61,7 @@ bool settings_can_sample(long prompts, long samples);
 /* clang-format off */
 enum { TASK_CHOICES(CHOICE_VALUE) };
 enum { BAD_LINES_CHOICES(CHOICE_VALUE) };
+enum { DEVICE_CHOICES(CHOICE_VALUE) };
 enum { SCHEDULE_CHOICES(CHOICE_VALUE) SCHEDULES };
 enum { PHASE_KIND_CHOICES(CHOICE_VALUE) };
 enum { SEQUENCE_PARALLEL_CHOICES(CHOICE_VALUE) };

@@ -152,6 +152,10 @@
     X(CODEC_BF16, "bf16") \
     X(CODEC_INT8, "int8")
 
+#define DEVICE_CHOICES(X)  \
+    X(DEVICE_HOST, "host") \
+    X(DEVICE_CUDA, "cuda")
+
 #define PATH_CHOICES(X)    \
     X(REDUCE_AUTO, "auto") \
     X(REDUCE_FLAT, "flat") \

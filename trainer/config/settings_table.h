@@ -21,23 +21,27 @@
 enum { STR_LIST = 1 };
 
 /* clang-format off: a table reads in columns */
-#define RUN_SETTINGS(X)                                                                         \
-    X(INT, seed, 1, 0, 2147483647, "", "seed of every random draw", CHANGE_POSITION)            \
-    X(STR, out, "", 0, 0, "", "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)       \
-    X(ENUM, precision, PRECISION_BF16, PRECISION_CHOICES, 0, "",                                \
-      "format of weights and activations; sums and the optimizer use fp32", CHANGE_ROUNDING)    \
-    X(ENUM, schedule, SCHEDULE_AUTO, SCHEDULE_CHOICES, 0, "",                                   \
-      "pipeline schedule; auto: found by search in the simulator, costs by FLOPs or "           \
-      "mesh.cluster",                                                                           \
-      CHANGE_BITS)                                                                              \
-    X(INT, threads, 1, 1, 256, "threads", "threads of a rank for matrix products", CHANGE_BITS) \
-    X(REAL, watchdog_s, 300, 0, 1e6, "seconds",                                                 \
-      "time without progress after which a rank ends the job, at least 0.1; 0: never",          \
-      CHANGE_NOTHING)                                                                           \
-    X(INT, trace, 0, 0, 2147483647, "",                                                         \
-      "training step (counted from 0) whose pipeline timeline is written to trace.json "        \
-      "and trace.svg, predicted and measured; 0: none",                                         \
-      CHANGE_NOTHING)                                                                           \
+#define RUN_SETTINGS(X)                                                                          \
+    X(INT, seed, 1, 0, 2147483647, "", "seed of every random draw", CHANGE_POSITION)             \
+    X(STR, out, "", 0, 0, "", "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)        \
+    X(ENUM, precision, PRECISION_BF16, PRECISION_CHOICES, 0, "",                                 \
+      "format of weights and activations; sums and the optimizer use fp32", CHANGE_ROUNDING)     \
+    X(ENUM, device, DEVICE_HOST, DEVICE_CHOICES, 0, "",                                          \
+      "what computes: the host's processors, or NVIDIA GPUs, one a rank (ranks_per_gpu)",        \
+      CHANGE_ROUNDING)                                                                           \
+    X(INT, ranks_per_gpu, 1, 1, 64, "ranks", "ranks of a host that share a GPU", CHANGE_NOTHING) \
+    X(ENUM, schedule, SCHEDULE_AUTO, SCHEDULE_CHOICES, 0, "",                                    \
+      "pipeline schedule; auto: found by search in the simulator, costs by FLOPs or "            \
+      "mesh.cluster",                                                                            \
+      CHANGE_BITS)                                                                               \
+    X(INT, threads, 1, 1, 256, "threads", "threads of a rank for matrix products", CHANGE_BITS)  \
+    X(REAL, watchdog_s, 300, 0, 1e6, "seconds",                                                  \
+      "time without progress after which a rank ends the job, at least 0.1; 0: never",           \
+      CHANGE_NOTHING)                                                                            \
+    X(INT, trace, 0, 0, 2147483647, "",                                                          \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json "         \
+      "and trace.svg, predicted and measured; 0: none",                                          \
+      CHANGE_NOTHING)                                                                            \
     X(ENUM, log, LOG_INFO, LOG_CHOICES, 0, "", "how much is printed", CHANGE_NOTHING)
 
 #define MODEL_SETTINGS(X)                                                                         \

@@ -13,6 +13,7 @@
 #include "comm/base/startup.h"
 #include "model/ops_timed.h"
 #include "trainer/run/alike.h"
+#include "trainer/run/backend.h"
 #include "trainer/data/model_template.h"
 #include "trainer/data/screen.h"
 #include "trainer/data/vocabulary.h"
@@ -95,7 +96,7 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
 {
     bool fits[PLACES];
     struct settings *s = &r->settings;
-    size_t limit = limits_memory(r->world);
+    size_t limit = backend_memory(&r->settings, r->world, r->transport);
     if (s->run.schedule != SCHEDULE_AUTO) return;
     int *host = hosts_here(r->world);
     struct memory_job job = {s, r->ops, dims->V, e, host};
@@ -149,7 +150,7 @@ static void refuse_too_large(struct run *r, const struct dims *dims, struct exte
     int *host = hosts_here(r->world);
     struct memory_job job = {&r->settings, r->ops, dims->V, e, host};
     struct mesh_at at = {r->mesh.d, r->mesh.p, r->mesh.t};
-    limits_fit(&job, at, limits_memory(r->world), r->world->host, &p);
+    limits_fit(&job, at, backend_memory(&r->settings, r->world, r->transport), r->world->host, &p);
     free(host);
     world_agree_problems(r->world, &p, EXIT_USER);
 }
@@ -194,13 +195,10 @@ static void agree_on_files(const struct run *r, struct problems *p)
 static void find_kernels(struct run *r, const struct extent *e, struct problems *p)
 {
     startup_enter(STARTUP_KERNELS);
-    r->ops = ops_find((enum precision)r->settings.run.precision, NULL);
-    if (!r->ops)
-        problems_add(p, NULL, 0,
-                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
-                     "make info lists what it has");
-    else if (e->profile)
-        r->ops = ops_timed(r->ops);
+    struct backend b = backend_find(&r->settings, r->world, p);
+    r->ops = b.ops;
+    r->transport = b.transport;
+    if (r->ops && e->profile && r->transport->device == &device_host) r->ops = ops_timed(r->ops);
     startup_enter(STARTUP_DATA);
 }
 
@@ -236,7 +234,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (!e.all_tokens) r->never = vocabulary_never(&r->settings, r->tokenizer, &p);
     const struct stage_job stage = {.settings = &r->settings,
                                     .mesh = &r->mesh,
-                                    .transport = &transport_mpi,
+                                    .transport = r->transport,
                                     .ops = r->ops,
                                     .dims = dims,
                                     .max_mb = max_mb,

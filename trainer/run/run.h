@@ -27,6 +27,7 @@ struct run {
     struct world *world;
     struct mesh mesh;
     const struct ops *ops;
+    const struct transport *transport; /* and with it the device */
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
     const char *folder;        /* of a training run: settings.run.out, or this site's in it */

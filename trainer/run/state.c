@@ -8,6 +8,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/side_files.h"
+#include "trainer/checkpoint/lent.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"
 
@@ -125,6 +126,26 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     return false;
 }
 
+/* Where weights come from: a checkpoint, else a folder of a model with these dims. */
+struct weights_reading {
+    const struct checkpoint *checkpoint;
+    const struct hf_folder *folder;
+    const struct dims *dims;
+    struct problems *p;
+};
+
+static bool read_host_slices(void *ctx, const struct slice *slices, int n)
+{
+    const struct weights_reading *from = ctx;
+    if (from->checkpoint) return checkpoint_read(from->checkpoint, slices, n, from->p);
+    return hf_folder_read(from->folder, from->dims, slices, n, from->p);
+}
+
+static bool read_slices(void *ctx, const struct slice *slices, int n)
+{
+    return slices_lent(slices, n, read_host_slices, ctx);
+}
+
 /* What rounding left of gradients sent between hosts, when the checkpoint's is of this very layout;
  * else nothing is left. */
 static bool take_residuals(struct run *r, const struct checkpoint *c, struct problems *p)
@@ -139,7 +160,8 @@ static bool take_residuals(struct run *r, const struct checkpoint *c, struct pro
         return true;
     }
     int n = optimizer_slices(&r->optimizer, slice, SLICES_READ_RESIDUALS);
-    return checkpoint_read(c, slice, n, p);
+    struct weights_reading from = {.checkpoint = c, .p = p};
+    return read_slices(&from, slice, n);
 }
 
 /* What is read; with slices NULL only how many there are. */
@@ -167,21 +189,6 @@ static void publish(struct run *r, bool reference)
         optimizer_publish_reference(&r->optimizer);
     else
         optimizer_snapshot(&r->optimizer);
-}
-
-/* Where weights come from: a checkpoint, else a folder of a model with these dims. */
-struct weights_reading {
-    const struct checkpoint *checkpoint;
-    const struct hf_folder *folder;
-    const struct dims *dims;
-    struct problems *p;
-};
-
-static bool read_slices(void *ctx, const struct slice *slices, int n)
-{
-    const struct weights_reading *from = ctx;
-    if (from->checkpoint) return checkpoint_read(from->checkpoint, slices, n, from->p);
-    return hf_folder_read(from->folder, from->dims, slices, n, from->p);
 }
 
 /* Into the masters, with everything also the moments and the reference. */
