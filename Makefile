@@ -24,11 +24,11 @@ NEEDS_NOTHING := uninstall help clean info setup setup-dev setup-hosts layers li
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
 endif
-build/found.mk: launch/setup.sh launch/hdf5_libs.sh Makefile
+build/found.mk: launch/setup.sh launch/hdf5_libs.sh launch/flint_libs.sh Makefile
 	@launch/setup.sh
 	@mkdir -p build
 	@{ echo "FOUND_CFLAGS := $$(pkg-config --cflags $(PKGS) | sed 's/-I/-isystem /g')"; \
-	   echo "FOUND_LIBS := $$(launch/hdf5_libs.sh) $$(pkg-config --libs $(filter-out hdf5-serial,$(PKGS))) -ldnnl -lm -ldl"; \
+	   echo "FOUND_LIBS := $$(launch/hdf5_libs.sh) $$(pkg-config --libs $(filter-out hdf5-serial,$(PKGS))) -ldnnl $$(launch/flint_libs.sh) -lm -ldl"; \
 	   echo "FOUND_CHECK := $$(pkg-config --libs check)"; } >$@.tmp && mv $@.tmp $@
 
 # --- CUDA: auto, what is asked for by name is built if there is nvcc; 1, it must be; 0, nothing ---

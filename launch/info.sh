@@ -22,6 +22,7 @@ row jansson "$(module jansson)"
 row PCRE2 "$(module libpcre2-8)"
 row utf8proc "$(module libutf8proc)"
 row libseccomp "$(module libseccomp)"
+row FLINT "$(header_number flint/flint.h FLINT_VERSION | grep "^\"" | tr -d '"' | grep . || echo "$missing")"
 row Check "$(module check)"
 
 # The instruction set that oneDNN uses on this processor, as the library itself reports it, by its

@@ -22,6 +22,8 @@ libxxhash-dev  | module libxxhash      | checksums
 libpcre2-dev   | module libpcre2-8     | splitting patterns of tokenizers
 libutf8proc-dev | module libutf8proc   | Unicode normalization of tokenizers
 libseccomp-dev | module libseccomp    | the sandbox of programs that are graded
+libflint-dev   | header flint/fmpq.h  | the mathematics grader: exact rationals
+libflint-arb-dev | header acb.h flint/acb.h | the same: balls (in libflint-dev from FLINT 3 on)
 check          | module check          | the tests'"'"' framework
 '
 for_developers='
@@ -47,7 +49,11 @@ munge          | command munged        | the same
 is_there() { # kind name
     case $1 in
     command) command -v "$2" ;;
-    header) echo "#include <$2>" | gcc -E - ;;
+    header) # any of them
+        shift
+        for header in "$@"; do echo "#include <$header>" | gcc -E - && return; done
+        return 1
+        ;;
     module) pkg-config --exists "$2" ;;
     esac >/dev/null 2>&1
 }

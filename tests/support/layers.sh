@@ -33,6 +33,7 @@ BEGIN {
     room["cuda_bf16.h"] = "model/cuda/"
     room["cublasLt.h"] = "model/cuda/"
     room["dnnl.h"] = "model/matmul"
+    room["flint/fmpq.h"] = room["flint/acb.h"] = room["acb.h"] = "trainer/reward/math/flint"
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"
     room["pcre2.h"] = "model/tokenizer/pattern"
