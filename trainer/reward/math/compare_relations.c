@@ -101,7 +101,7 @@ static int only_name(struct math_work *w, int node)
     return name;
 }
 
-/* Of one variable as sets of numbers, else link by link. */
+/* Relations of one variable are sets of numbers; others are compared link by link. */
 enum same math_same_relations(struct math_work *w, int g, int a)
 {
     g = shortened(w, g);

@@ -189,7 +189,9 @@ static bool value(struct math_work *w, int node, int point, slong precision, acb
 bool math_evaluate(struct math_work *w, int node, int point, slong precision, acb_t out)
 {
     if (!node || !math_step(w, precision / 64)) return false;
-    return value(w, node, point, precision, out) && acb_is_finite(out);
+    if (!value(w, node, point, precision, out)) return false;
+    if (!acb_is_finite(out)) w->blurred = true;
+    return acb_is_finite(out);
 }
 
 bool math_has_names(struct math_work *w, int node)

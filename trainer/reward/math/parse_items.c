@@ -65,7 +65,8 @@ static int words(struct parse *p)
     int n = 0, real = 0;
     for (; is_wordy(parse_token(p, n)); n++)
         real += parse_token(p, n)->kind == TOKEN_WORD || parse_token(p, n)->kind == TOKEN_TEXT;
-    const struct token *after = parse_token(p, n);
+    const struct token *first = parse_token(p, 0), *after = parse_token(p, n);
+    if (first->kind == TOKEN_LETTER && first[1].kind == TOKEN_TEXT) return 0; /* of a unit */
     if (real == 0 || !(ends(after) || after->kind == TOKEN_RELATION)) return 0;
     for (int i = 0; i < n; i++) add_words(&name, parse_token(p, i));
     p->at += n;

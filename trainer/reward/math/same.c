@@ -91,7 +91,7 @@ static enum same same_decimals(struct math_work *w, int g, int a)
 
 /* --- balls --- */
 
-/* Of d = g - a: does it exclude zero, or is it zero to so many bits of g? */
+/* d = g - a: does it exclude zero, or is it zero to that part of g (bits)? */
 static enum same judge(const acb_t d, const acb_t g, slong bits)
 {
     if (!acb_contains_zero(d)) return SAME_NO;
@@ -119,7 +119,7 @@ static enum same same_constants(struct math_work *w, int g, int a)
     for (slong p = CONSTANT_BITS; p <= 4 * CONSTANT_BITS && same == SAME_UNKNOWN; p *= 2) {
         if (!math_evaluate(w, g, -1, p, x)) break;
         if (!math_evaluate(w, a, -1, p, y)) {
-            same = math_step(w, 0) ? SAME_NO : SAME_UNKNOWN;
+            same = math_step(w, 0) && !w->blurred ? SAME_NO : SAME_UNKNOWN;
             break;
         }
         acb_sub(d, x, y, p);

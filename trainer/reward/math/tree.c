@@ -8,7 +8,7 @@ void math_work_begin(struct math_work *w)
     w->node[0] = (struct node){0};
     w->values = w->names = 0;
     w->steps = 0;
-    w->full = w->imaginary = false;
+    w->full = w->imaginary = w->blurred = false;
 }
 
 void math_work_end(struct math_work *w)

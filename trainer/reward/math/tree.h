@@ -62,6 +62,7 @@ struct math_work {
     long steps;     /* that were taken */
     bool full;      /* a table was too short */
     bool imaginary; /* i is the imaginary unit */
+    bool blurred;   /* a value was too near to a pole, or to zero, to be known (evaluate.h) */
     /* math_matches (compare.h), for the files that it stands on: enum same */
     int (*matches)(struct math_work *w, int expected, int answer);
 };
