@@ -32,7 +32,7 @@ struct product {
     dnnl_memory_desc_t packed; /* W as the kernels want it */
     int blocks;
     bool by_row;                     /* no block passed the trial: one row a call */
-    bool tiles;                      /* a few rows get the same bits by model/tile_rows.h */
+    int piece;                       /* of a few rows' sums, or BY_TILES; 0: the library's alone */
     struct kernel block[MAX_BLOCKS]; /* rows ascending */
     struct matmul_pack pack;         /* from the weight as stored, a view of (N, K) */
 };
@@ -53,8 +53,7 @@ static struct {
     struct matmul_shape *shapes;
     void *scratch[2];
     size_t scratch_bytes;
-    int threads;
-} lib = {.threads = 1};
+} lib;
 
 static dnnl_data_type_t type_dnnl(enum matmul_type t)
 {
@@ -68,28 +67,18 @@ static void *aligned_bytes(size_t bytes)
 
 /* --- the library --- */
 
-void matmul_set_threads(int threads)
-{
-    lib.threads = threads;
-}
-
-int matmul_threads(void)
-{
-    return lib.threads;
-}
-
 /* OpenMP keeps its thread count by thread, so every computing thread sets it once. libgomp comes
  * with libdnnl; a libdnnl built for another runtime has no such function, and then nothing is to be
  * set. */
 static void threads_apply(void)
 {
     static _Thread_local int applied;
-    if (applied == lib.threads) return;
+    if (applied == matmul_threads()) return;
     void (*set)(int) = NULL;
     void *self = dlopen(NULL, RTLD_LAZY);
     if (self) *(void **)&set = dlsym(self, "omp_set_num_threads");
-    if (set) set(lib.threads);
-    applied = lib.threads;
+    applied = matmul_threads();
+    if (set) set(applied);
 }
 
 static void lib_start(void)
@@ -227,7 +216,7 @@ static void run_block(void *ctx, int block, float *y, const void *x)
 
 /* Keeps the blocks that give a row the same bits wherever it stands. The weight is packed from a
  * stored one, so that the padding that a packed one may have is what it always is. */
-static void product_trim(struct product *p, enum matmul_type stored_type)
+static void product_trim(struct product *p, enum matmul_type stored_type, bool forward)
 {
     size_t n = (size_t)p->n * (size_t)p->k;
     void *stored = aligned_bytes(n * matmul_type_bytes(stored_type));
@@ -247,8 +236,10 @@ static void product_trim(struct product *p, enum matmul_type stored_type)
             kernel_free(&p->block[b]);
     }
     p->blocks = kept;
-    p->tiles = kept > 0 && p->block[0].rows == TRIAL_TILE && matmul_pack_is_strips(&p->packed) &&
-               tile_trial(&(struct tile_trial){p->n, p->k, packed, run_block, &ctx});
+    if (forward && (matmul_tiles() || matmul_pairs()) && kept > 0 &&
+        p->block[0].rows == TRIAL_TILE && matmul_pack_is_strips(&p->packed))
+        p->piece =
+            tile_trial(&(struct tile_trial){p->n, p->k, matmul_tiles(), packed, run_block, &ctx});
     free(stored);
     free(packed);
 }
@@ -267,7 +258,7 @@ static void product_make(struct product *p, int n, int k, int row_stride, int co
     bool tried = p->blocks > 0;
     if (tried) {
         matmul_pack_make(&p->pack, lib.engine, &stored, &p->packed);
-        product_trim(p, stored_type);
+        product_trim(p, stored_type, row_stride == 1);
     }
     if (p->blocks > 0) return;
     if (tried) matmul_pack_free(&p->pack);
@@ -421,9 +412,15 @@ void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d,
     block_done(s, R);
 }
 
-bool matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d)
+int matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d)
 {
-    return s->product[d].tiles;
+    const int piece = s->product[d].piece;
+    return piece == BY_TILES ? TILE_ROWS : piece > 0 ? PAIR_ROWS : 0;
+}
+
+int matmul_tile_piece(const struct matmul_shape *s, enum matmul_direction d)
+{
+    return s->product[d].piece;
 }
 
 int matmul_gradient_rows(const struct matmul_shape *s)

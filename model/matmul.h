@@ -40,6 +40,10 @@ bool matmul_bf16_runs(void);
  * takes AMX, and a rank computes with one thread. */
 bool matmul_tiles(void);
 
+/* May we add products of pairs of bf16 as the library does, by the processor's instruction for
+ * them? As matmul_tiles, where it takes AVX-512 with bf16 and not AMX. */
+bool matmul_pairs(void);
+
 /* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);
 /* The products made so far that are done one row a call, slowly, because no block passed the trial:
@@ -57,9 +61,11 @@ int matmul_block(const struct matmul_shape *s, enum matmul_direction d, int left
 void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d, const void *x,
                 const void *packed, int R);
 
-/* Whether model/tile_rows.h gives rows their bits from the packed weight, by one thread as asked.
- */
-bool matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d);
+/* The most rows to which model/tile_rows.h gives their bits from the packed weight, by one thread
+ * as asked; 0: none. */
+int matmul_tile_rows(const struct matmul_shape *s, enum matmul_direction d);
+/* The piece that tile_rows_begin wants. */
+int matmul_tile_piece(const struct matmul_shape *s, enum matmul_direction d);
 
 /* Rows of a piece of the weight gradient; dw float (N, K) += dy^T x for exactly that many rows. */
 int matmul_gradient_rows(const struct matmul_shape *s);

@@ -1,5 +1,5 @@
-/* Which instruction set the matrix library takes here, and how bf16 weights are multiplied with it.
- */
+/* Which instruction set the matrix library takes here, how many threads, and how bf16 weights are
+ * multiplied with it. */
 #define _DEFAULT_SOURCE /* syscall */
 #include <dnnl.h>
 #include <string.h>
@@ -7,6 +7,18 @@
 #include <unistd.h>
 #include "comm/base/environment.h"
 #include "model/matmul.h"
+
+static int threads = 1;
+
+void matmul_set_threads(int n)
+{
+    threads = n;
+}
+
+int matmul_threads(void)
+{
+    return threads;
+}
 
 void matmul_limit(const char *isa)
 {
@@ -59,7 +71,13 @@ bool matmul_tiles(void)
 {
     static int known;
     if (known == 0) known = isa_has(dnnl_cpu_isa_avx512_core_amx) && tiles_allowed() ? 1 : -1;
-    return known > 0 && matmul_threads() == 1;
+    return known > 0 && threads == 1;
+}
+
+bool matmul_pairs(void)
+{
+    return threads == 1 && isa_has(dnnl_cpu_isa_avx512_core_bf16) &&
+           !isa_has(dnnl_cpu_isa_avx512_core_amx);
 }
 
 /* Best first, by the names of ONEDNN_MAX_CPU_ISA. */

@@ -58,9 +58,7 @@ bool matmul_pack_is_strips(const dnnl_memory_desc_t *packed)
 {
     const dnnl_blocking_desc_t *b = &packed->format_desc.blocking;
     const dnnl_dim_t inner[] = {TILE_DEPTH / 2, TILE_COLUMNS, 2}, which[] = {0, 1, 0};
-    const unsigned tiles = dnnl_cpu_isa_avx512_core_amx;
-    bool amx = ((unsigned)dnnl_get_effective_cpu_isa() & tiles) == tiles;
-    if (!amx || packed->data_type != dnnl_bf16 || packed->format_kind != dnnl_blocked) return false;
+    if (packed->data_type != dnnl_bf16 || packed->format_kind != dnnl_blocked) return false;
     return b->inner_nblks == 3 && packed->offset0 == 0 &&
            memcmp(b->inner_blks, inner, sizeof inner) == 0 &&
            memcmp(b->inner_idxs, which, sizeof which) == 0 &&

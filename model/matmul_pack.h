@@ -33,7 +33,7 @@ struct matmul_pack {
 void matmul_pack_make(struct matmul_pack *p, dnnl_engine_t engine, const dnnl_memory_desc_t *stored,
                       const dnnl_memory_desc_t *packed);
 void matmul_pack_free(struct matmul_pack *p);
-/* Does a packed weight lie as model/tile_rows.h reads it, for tiles that the library may use? */
+/* Does a packed weight lie as model/tile_rows.h reads it? */
 bool matmul_pack_is_strips(const dnnl_memory_desc_t *packed);
 void matmul_pack_run(const struct matmul_pack *p, dnnl_stream_t stream, void *packed,
                      const void *stored);

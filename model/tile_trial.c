@@ -9,6 +9,7 @@
 /* A trial and room for it. */
 struct tried {
     const struct tile_trial *t;
+    int piece;
     void *room;
     float *sums;
 };
@@ -26,25 +27,34 @@ static void run_either(void *ctx, int block, float *y, const void *x)
         return;
     }
     struct tile_rows tiles =
-        tile_rows_begin(x, block_rows[block], r->t->k, r->t->packed, r->room, r->sums);
+        tile_rows_begin(x, block_rows[block], r->t->k, r->piece, r->t->packed, r->room, r->sums);
     for (size_t at = 0; at < n; at += TILE_COLUMNS) {
         size_t here = n - at < TILE_COLUMNS ? n - at : TILE_COLUMNS;
         tile_rows_next(&tiles);
         for (size_t i = 0; i < (size_t)block_rows[block]; i++)
             memcpy(y + i * n + at, r->sums + i * TILE_COLUMNS, here * sizeof *y);
     }
-    tile_rows_end();
+    tile_rows_end(&tiles);
 }
 
-bool tile_trial(const struct tile_trial *t)
+/* oneDNN's kernels of AVX-512 add up to 1,024 k at a time, as its reckoning of caches has it. */
+static const int pieces[] = {512, 1024, 1 << 30};
+
+int tile_trial(const struct tile_trial *t)
 {
-    bool keep[3];
-    struct tried r = {t, memory_take_aligned(tile_rows_room(t->k), "trying tiles"),
+    bool same = false;
+    struct tried r = {t, 0, memory_take_aligned(tile_rows_room(t->k), "trying tiles"),
                       memory_take_aligned(TILE_SUMS, "trying tiles")};
-    row_trial(keep, &(struct row_trial){t->n, t->k, MATMUL_BF16, 3, block_rows, run_either, &r});
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces && !same; i++) {
+        bool keep[3];
+        if (i > 0 && (t->tiles || pieces[i - 1] >= t->k)) break; /* was a whole sum, too */
+        r.piece = t->tiles ? BY_TILES : pieces[i];
+        row_trial(keep,
+                  &(struct row_trial){t->n, t->k, MATMUL_BF16, 3, block_rows, run_either, &r});
+        same = keep[0] && keep[1] && keep[2];
+    }
     free(r.room);
     free(r.sums);
-    bool same = keep[0] && keep[1] && keep[2];
-    if (!same) log_debug("no products by tiles for %d x %d", t->n, t->k);
-    return same;
+    if (!same) log_debug("no products of a few rows for %d x %d", t->n, t->k);
+    return same ? r.piece : 0;
 }

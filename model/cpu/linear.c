@@ -82,15 +82,15 @@ static void product_by_tiles(void *y, bool y_float, const real *x, const struct 
                              const real *bias, int rows)
 {
     size_t N = (size_t)l->N, bytes = y_float ? sizeof(float) : sizeof(real);
-    struct tile_rows t =
-        tile_rows_begin(x, rows, l->K, l->forward_copy, matmul_scratch(0), matmul_scratch(1));
+    struct tile_rows t = tile_rows_begin(x, rows, l->K, matmul_tile_piece(l->shape, MATMUL_FORWARD),
+                                         l->forward_copy, matmul_scratch(0), matmul_scratch(1));
     for (size_t n = 0; n < N; n += TILE_COLUMNS) {
         int columns = N - n < TILE_COLUMNS ? (int)(N - n) : TILE_COLUMNS;
         tile_rows_next(&t);
         block_output((char *)y + n * bytes, N, y_float, t.sums, TILE_COLUMNS,
                      bias ? bias + n : NULL, rows, columns);
     }
-    tile_rows_end();
+    tile_rows_end(&t);
 }
 #else
 static void product_by_tiles(void *y, bool y_float, const real *x, const struct linear *l,
@@ -111,9 +111,9 @@ static void product(void *y, bool y_float, const real *x, int n, int k, const st
     for (int t = 0, R; t < T; t += R) {
         bool few = d == MATMUL_FORWARD && l->stored && T - t <= FEW_ROWS;
         R = few ? T - t : matmul_block(l->shape, d, T - t);
-        bool tiles = d == MATMUL_FORWARD && R <= TILE_ROWS && matmul_tiles() &&
-                     matmul_tile_rows(l->shape, d);
-        if (tiles) R = T - t < TILE_ROWS ? T - t : TILE_ROWS;
+        int most = d == MATMUL_FORWARD ? matmul_tile_rows(l->shape, d) : 0;
+        bool tiles = R <= most || T - t <= most;
+        if (tiles) R = T - t < most ? T - t : most;
         int rows = T - t < R ? T - t : R;
         void *out = (char *)y + (size_t)t * (size_t)n * out_bytes;
         if (tiles) {

@@ -1,5 +1,6 @@
 /* Products of a few rows by tiles (model/tile_rows.h): the same for all variants, so one of them
  * has it. */
+#include "model/cpu/pair_rows.h"
 #include "model/cpu/real.h"
 #include "model/tile_rows.h"
 
@@ -32,18 +33,32 @@ static void rows_pack(uint16_t *to, const uint16_t *x, int rows, int K)
         }
 }
 
-TILES struct tile_rows tile_rows_begin(const uint16_t *x, int rows, int K, const void *packed,
-                                       void *room, float *sums)
+/* Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 the weight. */
+TILES static void tiles_begin(void *room, const uint16_t *x, int rows, int K)
 {
     rows_pack(room, x, rows, K);
-    tile_configure(rows < SIDE ? rows
-                               : SIDE); /* 0 to 3 are sums, 4 and 5 rows, 6 and 7 the weight */
-    return (struct tile_rows){rows, (K + TILE_DEPTH - 1) / TILE_DEPTH, room, sums, packed};
+    tile_configure(rows < SIDE ? rows : SIDE);
 }
 
-TILES void tile_rows_end(void)
+struct tile_rows tile_rows_begin(const uint16_t *x, int rows, int K, int piece, const void *packed,
+                                 void *room, float *sums)
+{
+    if (piece == BY_TILES)
+        tiles_begin(room, x, rows, K);
+    else
+        pair_rows_pack(room, x, rows, K);
+    return (struct tile_rows){rows,  (K + TILE_DEPTH - 1) / TILE_DEPTH, K, piece, room, sums,
+                              packed};
+}
+
+TILES static void tiles_end(void)
 {
     _tile_release();
+}
+
+void tile_rows_end(const struct tile_rows *t)
+{
+    if (t->piece == BY_TILES) tiles_end();
 }
 
 static inline void fetch(const char *from, int bytes)
@@ -130,9 +145,11 @@ TILES static void strip_of_many(const struct tile_rows *t)
     }
 }
 
-TILES void tile_rows_next(struct tile_rows *t)
+void tile_rows_next(struct tile_rows *t)
 {
-    if (t->rows <= SIDE)
+    if (t->piece != BY_TILES)
+        pair_rows_next(t);
+    else if (t->rows <= SIDE)
         strip_of_few(t);
     else
         strip_of_many(t);
@@ -141,11 +158,11 @@ TILES void tile_rows_next(struct tile_rows *t)
 #elif REAL_IS_BF16 && !defined(__x86_64__)
 #include "comm/base/die.h"
 
-/* None of them is called where matmul_tiles says no. */
-struct tile_rows tile_rows_begin(const uint16_t *x, int rows, int K, const void *packed, void *room,
-                                 float *sums)
+/* None of them is called where matmul_tiles and matmul_pairs say no. */
+struct tile_rows tile_rows_begin(const uint16_t *x, int rows, int K, int piece, const void *packed,
+                                 void *room, float *sums)
 {
-    (void)x, (void)packed, (void)room;
+    (void)x, (void)piece, (void)packed, (void)room;
     INVARIANT(false, "tiles for %d x %d on a processor without", rows, K);
     return (struct tile_rows){.sums = sums};
 }
@@ -155,5 +172,8 @@ void tile_rows_next(struct tile_rows *t)
     INVARIANT(false, "tiles for %d rows on a processor without", t->rows);
 }
 
-void tile_rows_end(void) {}
+void tile_rows_end(const struct tile_rows *t)
+{
+    (void)t;
+}
 #endif

@@ -98,10 +98,11 @@ static void tiles_as_library(void *ctx, int block, float *out, const void *x)
 {
     static _Alignas(64) uint16_t room[K * TILE_ROWS];
     static _Alignas(64) float sums[TILE_ROWS * TILE_COLUMNS];
-    struct tile_rows t = tile_rows_begin(x, TRIAL_TILE, K, packed, room, sums);
+    struct tile_rows t =
+        tile_rows_begin(x, TRIAL_TILE, K, matmul_tiles() ? BY_TILES : K, packed, room, sums);
     ck_assert_int_eq(block, 0);
     tile_rows_next(&t);
-    tile_rows_end();
+    tile_rows_end(&t);
     memcpy(out, sums, sizeof(float) * TRIAL_TILE * N);
     if (*(bool *)ctx) out[3 * N + 50] *= 1 + 1e-7f;
 }
@@ -110,7 +111,7 @@ START_TEST(other_bits_are_not_used)
 {
     bool changed = false;
     trial_fill(packed, N * K, MATMUL_BF16, 4, 8);
-    struct tile_trial t = {N, K, packed, tiles_as_library, &changed};
+    struct tile_trial t = {N, K, matmul_tiles(), packed, tiles_as_library, &changed};
     if (!matmul_tile_rows(matmul_shape_get(N, K, matmul_type_of_bf16(), false), MATMUL_FORWARD)) {
         printf("no tiles here\n");
         return;
