@@ -36,8 +36,8 @@ done <names
 # Settings that the table omits on purpose: they are not part of the algorithm; rewards have a page
 # of their own.
 printf '%s\n' kind name max_skips eval_prompts save_tokens >apart
-cut -d : -f 1 names | sort -u - apart | grep -v '^reward_' >told
-sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u | grep -v '^reward_' >of_grpo
+cut -d : -f 1 names | sort -u - apart | grep -vE '^(reward_|length_|repetition_|target_language)' >told
+sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u | grep -vE '^(reward_|length_|repetition_|target_language)' >of_grpo
 check "every setting of grpo is in the table of names" diff of_grpo told
 
 # --- the recipe of R1 ---

@@ -272,6 +272,10 @@ static const struct {
     {1u << PHASE_SFT, "max_new", "eval_every"},
     {1u << PHASE_SFT | 1u << PHASE_GRPO, "eval_prompts", "eval_every"},
     {1u << PHASE_SFT | 1u << PHASE_GRPO, "lr_final", "lr_decay"},
+    {1u << PHASE_GRPO, "target_language", "reward_language"},
+    {1u << PHASE_GRPO, "length_shape", "reward_length"},
+    {1u << PHASE_GRPO, "length_cache", "reward_length"},
+    {1u << PHASE_GRPO, "repetition_ngram", "reward_repetition"},
 };
 
 /* A setting that its phase ignores is refused: its author expects an effect. */
@@ -320,6 +324,10 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
     if (ph->dual_clip > 0 && ph->dual_clip <= 1)
         complain(c, line->dual_clip, "%s: dual_clip %g is neither 0 (off) nor above 1", ph->name,
                  ph->dual_clip);
+    if (ph->length_cache > ph->max_new)
+        complain(c, line->length_cache,
+                 "%s: length_cache %d is longer than the longest answer, max_new %d", ph->name,
+                 ph->length_cache, ph->max_new);
     if (ph->ref_every > 0 && ph->kl <= 0)
         complain(c, line->ref_every, "%s: ref_every has no effect without kl: no reference is kept",
                  ph->name);
@@ -390,6 +398,15 @@ static void check_phase(const struct check *c, int i)
                  ph->warmup, ph->steps);
 }
 
+/* Weights that a recipe gives stand; the others are the preset's. */
+static void take_preset(struct phase_settings *ph, const struct phase_lines *line)
+{
+    if (ph->reward_preset != REWARDS_COMPOSITE) return;
+    if (line->reward_accuracy == 0) ph->reward_accuracy = 0.6;
+    if (line->reward_consistency == 0) ph->reward_consistency = 0.3;
+    if (line->reward_efficiency == 0) ph->reward_efficiency = 0.1;
+}
+
 /* Names first: messages about phases use them. */
 static void check_phases(const struct check *c)
 {
@@ -405,7 +422,10 @@ static void check_phases(const struct check *c)
         free(s->phases[i].name);
         s->phases[i].name = copy;
     }
-    for (int i = 0; i < s->n_phases; i++) check_phase(c, i);
+    for (int i = 0; i < s->n_phases; i++) {
+        take_preset(&s->phases[i], &s->lines.phases[i]);
+        check_phase(c, i);
+    }
 }
 
 /* With a mesh of too many ranks the checks that would compute with it are left out. */

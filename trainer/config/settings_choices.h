@@ -104,7 +104,8 @@
     X(ADVANTAGE_BATCH_STD, "batch_std")     \
     X(ADVANTAGE_BATCH, "batch")             \
     X(ADVANTAGE_LEAVE_ONE, "leave_one_out") \
-    X(ADVANTAGE_MAX_RL, "max_rl")
+    X(ADVANTAGE_MAX_RL, "max_rl")           \
+    X(ADVANTAGE_GDPO, "gdpo")
 
 #define AGGREGATE_CHOICES(X)               \
     X(AGGREGATE_TOKEN, "token_mean")       \

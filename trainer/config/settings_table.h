@@ -15,6 +15,7 @@
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 #define DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 
+#include "trainer/config/rewards_table.h"
 #include "trainer/config/settings_choices.h"
 
 /* For a STR: its value may be a list. */
@@ -297,7 +298,9 @@ enum { STR_LIST = 1 };
     X(ENUM, advantage, ADVANTAGE_STD, ADVANTAGE_CHOICES, 0, "", GRPO,                              \
       "(r - mean)/std of the group; r - mean (Dr. GRPO); the same over the std of all rewards of " \
       "the step (batch_std); mean and std of the step (batch: REINFORCE++); r - mean of the "      \
-      "others (RLOO); (r - mean)/mean (MaxRL)")                                                    \
+      "others (RLOO); (r - mean)/mean (MaxRL); gdpo: (r - mean)/std of the group for each "        \
+      "reward, their "                                                                             \
+      "weighed sum, (sum - mean)/std of the step")                                                 \
     X(ENUM, aggregate, AGGREGATE_TOKEN, AGGREGATE_CHOICES, 0, "", GRPO,                            \
       "an update's loss: sum over tokens / tokens (DAPO); mean over answers of the mean over "     \
       "their tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO); mean over answers of " \
@@ -336,8 +339,7 @@ enum { STR_LIST = 1 };
     X(BOOL, mask_truncated, false, 0, 0, "", GRPO,                                                 \
       "leave answers cut at max_new out of the loss, of what aggregate counts and of kl; "         \
       "their rewards still count in the mean and std of their group")                              \
-    X(REAL, reward_accuracy, 1, 0, 100, "", GRPO, "weight of the accuracy reward")                 \
-    X(REAL, reward_format, 0.0, 0, 100, "", GRPO, "weight of the format reward")                   \
+    REWARD_SETTINGS(X)                                                                             \
     X(REAL, reward_code, 0.0, 0, 100, "", GRPO,                                                    \
       "weight of the code reward: programs that pass the tests of their problem")                  \
     X(REAL, code_time, 2, 0.05, 3600, "seconds", GRPO,                                             \

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TEXT = 4096, MAX_NAMES = 64, SHOWN = 60 };
+enum { MAX_TEXT = 4096, MAX_NAMES = 160, SHOWN = 60 };
 
 static const char *const wanted[] = {
     [SETTING_INT] = "a whole number such as 100",

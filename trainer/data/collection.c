@@ -37,6 +37,7 @@ struct collection {
     struct held_text slot[PROBLEMS_HELD];
     int next; /* slot to be used */
     struct example read;
+    bool fields_count; /* tests and language are part of a record's sum */
     uint64_t sum[2];
     bool summed[2];
 };
@@ -90,8 +91,20 @@ static void check_mix(const struct collection *c, struct problems *p)
                          "no training problems in it, but data.file gives it a weight");
 }
 
+/* Only where a reward looks at them: sums of other recipes stay what they were. */
+static bool fields_count(const struct settings *set)
+{
+    bool count = false;
+    for (int i = 0; i < set->n_phases; i++) {
+        const struct phase_settings *k = &set->phases[i];
+        count = count || (k->reward_language > 0 && k->target_language == LANGUAGE_DATA);
+    }
+    return count;
+}
+
 static void parse(struct collection *c, const struct settings *set, struct problems *p)
 {
+    c->fields_count = fields_count(set);
     fields_parse(&c->fields, set->data.fields, p);
     file_list_parse(&c->list[0], set->data.file, "data.file", p);
     file_list_parse(&c->list[1], set->data.heldout_file, "data.heldout_file", p);
@@ -334,11 +347,13 @@ static void sum_text(struct checksum *sum, const char *text)
     checksum_add(sum, text ? "\0" : "\1", 1);
 }
 
-static void sum_record(struct checksum *sum, const struct example *r)
+static void sum_record(struct checksum *sum, const struct example *r, bool fields)
 {
     sum_text(sum, r->prompt);
     sum_text(sum, r->answer);
     sum_text(sum, r->demonstration);
+    if (fields) sum_text(sum, r->tests);
+    if (fields) sum_text(sum, r->language);
     for (int k = 0; k < r->turns; k++) {
         sum_text(sum, r->turn[k].text);
         sum_text(sum, r->turn[k].reasoning);
@@ -351,7 +366,7 @@ static void sum_records(struct collection *c, enum split split, struct checksum 
     double said = clock_now();
     const int n = c->index.split[split].n;
     for (int i = 0; i < n; i++) {
-        sum_record(sum, read_example(c, place_of(c, split, i)));
+        sum_record(sum, read_example(c, place_of(c, split, i)), c->fields_count);
         if (i % EVERY == 0 && watchdog_long(&said))
             log_info("%s: sum of %d of %d problems", c->index.file[0].path, i, n);
     }

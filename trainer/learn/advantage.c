@@ -1,15 +1,22 @@
 #include "trainer/learn/advantage.h"
 
 #include <math.h>
+#include "trainer/learn/gdpo.h"
 #include "trainer/learn/grpo.h"
+
+static void compare(const struct groups *g, int q, const float *reward)
+{
+    const float *of = reward + q * g->samples;
+    for (int i = 1; i < g->samples; i++) g->equal[q] = g->equal[q] && of[i] == of[0];
+}
 
 int groups_compare(const struct groups *g)
 {
     int equal = 0;
     for (int q = 0; q < g->n; q++) {
-        const float *reward = g->reward + q * g->samples;
         g->equal[q] = true;
-        for (int i = 1; i < g->samples; i++) g->equal[q] = g->equal[q] && reward[i] == reward[0];
+        if (g->terms == 0) compare(g, q, g->reward);
+        for (int k = 0; k < g->terms; k++) compare(g, q, g->term[k]);
         equal += g->equal[q];
     }
     return equal;
@@ -95,6 +102,7 @@ static void (*const estimator[])(const struct groups *g) = {
     [ADVANTAGE_STD] = group_std,           [ADVANTAGE_MEAN] = group_mean,
     [ADVANTAGE_BATCH_STD] = batch_std,     [ADVANTAGE_BATCH] = batch,
     [ADVANTAGE_LEAVE_ONE] = leave_one_out, [ADVANTAGE_MAX_RL] = max_rl,
+    [ADVANTAGE_GDPO] = gdpo_advantages,
 };
 
 void advantage_take(const struct groups *g, const struct phase_settings *k)

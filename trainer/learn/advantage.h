@@ -10,6 +10,11 @@ struct groups {
     const float *reward; /* (n, samples) */
     bool *equal;         /* (n) the rewards of the group are all equal: groups_compare */
     float *advantage;    /* (n, samples) */
+    /* What reward is the weighed sum of, where each counts by itself (gdpo.h): a group is equal
+     * when each of them is. 0 terms: not asked for. */
+    int terms;
+    const float *const *term; /* (terms) of (n, samples) */
+    const double *term_weight;
 };
 /* Fills equal; returns how many groups are. Local. */
 int groups_compare(const struct groups *g);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include "trainer/config/settings.h"
+#include "trainer/learn/gdpo.h"
 
 /* A_i = (r_i - mean(r)) / std(r)                                                             (3) */
 void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_std)

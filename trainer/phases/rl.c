@@ -199,9 +199,16 @@ static void grade(struct run *r, const struct phase_settings *k)
 
 static void advantage(struct run *r, const struct phase_settings *k, struct rl_step *s)
 {
+    const float *term[GRADERS];
+    double weight[GRADERS];
+    const bool apart = k->advantage == ADVANTAGE_GDPO;
     const struct groups g = {.n = k->prompts,
                              .samples = k->samples,
                              .reward = r->scratch->rewards.total,
+                             .terms =
+                                 apart ? rewards_terms(&r->scratch->rewards, k, term, weight) : 0,
+                             .term = term,
+                             .term_weight = weight,
                              .equal = r->scratch->equal,
                              .advantage = r->scratch->advantage};
     s->equal = groups_compare(&g);

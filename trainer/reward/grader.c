@@ -7,6 +7,14 @@ static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
     [GRADER_CODE] = &grader_code,
+    [GRADER_LANGUAGE] = &grader_language,
+    [GRADER_LENGTH] = &grader_length,
+    [GRADER_REPETITION] = &grader_repetition,
+    [GRADER_EFFICIENCY] = &grader_efficiency,
+    [GRADER_CONSISTENCY] = &grader_consistency,
+    [GRADER_NOVELTY] = &grader_novelty,
+    [GRADER_DIVERSITY] = &grader_diversity,
+    [GRADER_RANK] = &grader_rank,
 };
 _Static_assert(GRADERS <= 32, "sets of graders are bits of an unsigned");
 

@@ -13,7 +13,9 @@ struct completion {
     const struct problem *problem;
     const int *token; /* (n) a final <eos> included; NULL: only its text is known (duet grade) */
     int n;
-    int n_prompt;   /* tokens of the question */
+    int n_prompt; /* tokens of the question */
+    /* FLOPs of a token's row, and for each position that it looks back to */
+    double flops_row, flops_key;
     bool truncated; /* cut at the limit */
 
     /* filled by grading_read, where a grader needs it */
@@ -21,13 +23,15 @@ struct completion {
     size_t bytes;
     struct verdict verdict;
 };
-/* What is made ready of a completion; the last two: fields that its problem must have. */
+/* What is made ready of a completion; tests, language: fields that its problem must have. */
 enum {
     NEEDS_TOKENS = 0,
     NEEDS_TEXT = 1,
     NEEDS_VERDICT = 2 | NEEDS_TEXT,
     NEEDS_TESTS = 4,
-    NEEDS_LANGUAGE = 8
+    NEEDS_LANGUAGE = 8,
+    NEEDS_COUNT = 16, /* how many tokens it has: duet grade must be told */
+    NEEDS_SIGNATURE = 32 | NEEDS_TEXT
 };
 
 struct rewards;
@@ -74,8 +78,23 @@ struct grader {
 
 /* In the order in which rewards are told and added up; those of groups stand behind what they look
  * at. */
-enum { GRADER_ACCURACY, GRADER_FORMAT, GRADER_CODE, GRADERS };
-extern const struct grader grader_accuracy, grader_format, grader_code;
+enum {
+    GRADER_ACCURACY,
+    GRADER_FORMAT,
+    GRADER_CODE,
+    GRADER_LANGUAGE,
+    GRADER_LENGTH,
+    GRADER_REPETITION,
+    GRADER_EFFICIENCY,
+    GRADER_CONSISTENCY,
+    GRADER_NOVELTY,
+    GRADER_DIVERSITY,
+    GRADER_RANK,
+    GRADERS
+};
+extern const struct grader grader_accuracy, grader_format, grader_code, grader_language,
+    grader_length, grader_repetition, grader_efficiency, grader_consistency, grader_novelty,
+    grader_diversity, grader_rank;
 const struct grader *grader_at(int number);
 /* The number of a name; GRADERS: there is none of it. */
 int grader_named(const char *name);

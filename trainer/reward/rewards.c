@@ -5,6 +5,11 @@
 #include "comm/base/log.h"
 #include "comm/world.h"
 
+static bool needs_signatures(unsigned graders)
+{
+    return (graders_need(graders) & NEEDS_SIGNATURE) == NEEDS_SIGNATURE;
+}
+
 void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct arena *a)
 {
     r->n = GRADERS;
@@ -15,6 +20,7 @@ void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct a
     r->total = arena_take_n(a, answers, sizeof(float));
     r->vote = arena_take_n(a, answers, sizeof(uint64_t));
     r->parts = arena_take_n(a, answers, sizeof *r->parts);
+    if (needs_signatures(graders)) r->signature = arena_take_n(a, answers, sizeof *r->signature);
 }
 
 void rewards_clear(struct rewards *r, unsigned graders, int n)
@@ -29,6 +35,7 @@ void rewards_clear(struct rewards *r, unsigned graders, int n)
     memset(r->counts, 0, sizeof r->counts);
     memset(r->vote, 0, (size_t)n * sizeof *r->vote);
     memset(r->parts, 0, (size_t)n * sizeof *r->parts);
+    if (r->signature) memset(r->signature, 0, (size_t)n * sizeof *r->signature);
 }
 
 /* The first row's time has that of reading the answer in it. */
@@ -47,6 +54,7 @@ void rewards_grade(struct rewards *r, const struct grading *g, int i, struct com
         start = now;
     }
     r->vote[i] = c->verdict.vote;
+    if (needs_signatures(r->on)) signature_make(r->signature[i], (struct span){c->text, c->bytes});
     if (g->parts && g->task && g->task->parts)
         g->task->parts(c->problem, c->text, c->bytes, r->parts[i][0], r->parts[i][1]);
 }
@@ -70,6 +78,9 @@ void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
             MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->value[i], n, MPI_FLOAT, MPI_SUM, comm,
                                   &sum[started++]));
     MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->vote, n, MPI_UINT64_T, MPI_BOR, comm, &sum[started++]));
+    if (needs_signatures(r->on))
+        MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->signature, n * (int)(SIGNATURE / sizeof(uint64_t)),
+                              MPI_UINT64_T, MPI_BOR, comm, &sum[started++]));
     MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->seconds, GRADERS, MPI_DOUBLE, MPI_MAX, comm,
                           &sum[started++]));
     MPI_OK(
@@ -123,6 +134,18 @@ void rewards_sum(struct rewards *r, int questions, int samples, const struct pha
         if (grader_at(j)->group) grade_groups(r, j, questions, samples, k);
         for (int i = 0; i < n; i++) r->total[i] += weight * r->value[j][i];
     }
+}
+
+int rewards_terms(const struct rewards *r, const struct phase_settings *k,
+                  const float *term[GRADERS], double weight[GRADERS])
+{
+    int n = 0;
+    for (int j = 0; j < r->n; j++) {
+        if (grader_at(j)->weight(k) == 0) continue;
+        term[n] = r->value[j];
+        weight[n++] = grader_at(j)->weight(k);
+    }
+    return n;
 }
 
 double rewards_mean(const float *value, int n)

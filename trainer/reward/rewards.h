@@ -5,6 +5,7 @@
 #include <mpi.h>
 #include "comm/base/arena.h"
 #include "trainer/reward/grader.h"
+#include "trainer/reward/signature.h"
 
 enum { REWARD_COUNTS = 8 };
 
@@ -12,9 +13,10 @@ struct rewards {
     int n;       /* rows */
     unsigned on; /* of them those that are graded now, as bits; the others are 0 */
     const char *name[GRADERS];
-    float *value[GRADERS];       /* (answers) each; NULL: no phase uses the row */
-    float *total;                /* (answers) weighed sums: rewards_sum */
-    uint64_t *vote;              /* (answers) as verdict.vote */
+    float *value[GRADERS];                 /* (answers) each; NULL: no phase uses the row */
+    float *total;                          /* (answers) weighed sums: rewards_sum */
+    uint64_t *vote;                        /* (answers) as verdict.vote */
+    unsigned char (*signature)[SIGNATURE]; /* (answers) NULL: no row needs them */
     int (*parts)[2][TASK_PARTS]; /* (answers) of those graded here: right, total (task.parts) */
     double seconds[GRADERS];     /* spent grading: here, behind rewards_gather by who spent most */
     long counts[GRADERS][REWARD_COUNTS]; /* of graders.counts: here, then on all ranks */
@@ -43,6 +45,10 @@ void rewards_gather_parts(const struct rewards *r, int n, int right[TASK_PARTS],
 /* Graders of groups fill their rows; total of all answers: their rewards times the phase's weights,
  * added up in the order of the rows. Local. */
 void rewards_sum(struct rewards *r, int questions, int samples, const struct phase_settings *k);
+
+/* The rows that make up total, with their weights; returns how many. Local. */
+int rewards_terms(const struct rewards *r, const struct phase_settings *k,
+                  const float *term[GRADERS], double weight[GRADERS]);
 
 /* Mean over n answers, and √ of the mean squared distance from it. */
 double rewards_mean(const float *value, int n);

@@ -1,5 +1,6 @@
 #include "trainer/run/grade.h"
 
+#include "model/flops.h"
 #include "trainer/reward/server/server.h"
 #include "trainer/run/questions.h"
 
@@ -39,8 +40,11 @@ static void finished(void *run, int index, const struct answer *a)
 {
     struct step_scratch *s = ((struct run *)run)->scratch;
     const int question = index / s->samples;
+    const struct dims *d = &((struct run *)run)->stage.dims;
     struct completion c = completion_of(questions_problem(run, question), a);
     c.n_prompt = s->question[question].n;
+    c.flops_row = d->L * flops_layer(d) + flops_head(d);
+    c.flops_key = d->L * flops_attention(d, 1);
     rewards_grade(&s->rewards, &s->grading, index, &c, s->phase);
 }
 

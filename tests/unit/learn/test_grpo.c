@@ -13,7 +13,8 @@ static void advantages_are(const float *reward, int G, bool by_std, const double
 {
     float adv[8];
     bool equal;
-    const struct groups g = {1, G, reward, &equal, adv};
+    const struct groups g = {
+        .n = 1, .samples = G, .reward = reward, .equal = &equal, .advantage = adv};
     ck_assert(groups_compare(&g) == 0 && !equal);
     grpo_advantage(adv, reward, G, equal, by_std);
     for (int i = 0; i < G; i++)
@@ -48,7 +49,8 @@ START_TEST(equal_rewards)
             float reward[7], adv[7];
             for (int i = 0; i < 7; i++) reward[i] = value[k], adv[i] = NAN;
             bool equal;
-            const struct groups g = {1, 7, reward, &equal, adv};
+            const struct groups g = {
+                .n = 1, .samples = 7, .reward = reward, .equal = &equal, .advantage = adv};
             ck_assert(groups_compare(&g) == 1 && equal);
             grpo_advantage(adv, reward, 7, equal, by_std);
             for (int i = 0; i < 7; i++) ck_assert(adv[i] == 0);

@@ -156,7 +156,8 @@ static void advantages_are(int how, const float *reward, int n, int G, const dou
 {
     float adv[16];
     bool equal[8];
-    const struct groups g = {n, G, reward, equal, adv};
+    const struct groups g = {
+        .n = n, .samples = G, .reward = reward, .equal = equal, .advantage = adv};
     groups_compare(&g);
     advantage_take(&g, &(struct phase_settings){.advantage = how});
     for (int i = 0; i < n * G; i++)
