@@ -70,6 +70,7 @@ struct adamw {
 
 enum { SQUARE_BITS = 20 };
 
+struct sampling;
 struct ops {
     const char *name; /* "avx512-bf16" */
     const char *isa;  /* "amx", "avx512", "avx2", "base", "plain" */
@@ -222,6 +223,11 @@ struct ops {
                            int V, int piece);
     /* of the weights of those z that are at least `from`, as good */
     double (*sample_sum)(const double *weight, const float *z, float from, int n);
+    /* token[t] of the first n columns of each row of z (T,V): what sample_token (model/sampling.h)
+     * draws at u[t], or -1 where the order of a sum might decide, and with top k or top p: then it
+     * is asked. Not among the lists of rows; NULL, as in the host's tables: it is asked for all. */
+    void (*sample_rows)(int *token, const float *z, const double *u, const struct sampling *s,
+                        int T, int V, int n);
     /* columns of every row of y float (T,N) become `value` */
     void (*fill_columns)(float *y, struct share columns, float value, int T, int N);
 

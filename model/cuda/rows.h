@@ -10,6 +10,11 @@ extern "C" {
 #include "model/ops_rows.h"
 }
 
+/* The row that is not in the lists, the same for both precisions. */
+struct sampling;
+void sample_rows(int *token, const float *z, const double *u, const struct sampling *s, int T,
+                 int V, int n);
+
 /* A row of struct ops as a function of `real`: its type is that of the member. */
 template <class real> struct rows {
 #define ROW(name) static std::remove_pointer_t<decltype(ops::name)> name;

@@ -23,6 +23,7 @@ template <class real> static struct ops table(const char *name, enum precision p
 #define FILL(row) t.row = rows<real>::row;
     OPS_ROWS(FILL)
 #undef FILL
+    t.sample_rows = sample_rows;
     return t;
 }
 

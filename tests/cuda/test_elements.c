@@ -3,6 +3,7 @@
 #include "tests/cuda/device_rows.h"
 
 #include "comm/base/exact.h"
+#include "model/sampling.h"
 
 /* Numbers of elements: in whole spans of eight or not, one block and more. */
 static const size_t counts[] = {1, 8, 2047, 2048, 5000};
@@ -207,6 +208,47 @@ START_TEST(drawing)
 }
 END_TEST
 
+/* Whole draws: the host's token or none, and seldom none: where u meets the end of a token's part,
+ * with top k or top p, and where nothing is a number. At temperature 0 the lowest of the largest.
+ */
+START_TEST(whole_draws)
+{
+    enum { STEP = 5000, DRAWS = 200 };
+    static const int counts_of[] = {37, 5000};
+    setup(_i);
+    const struct ops *host = ops_find(plain->precision, NULL);
+    int V = counts_of[_i / PRECISIONS], token[DRAWS], none = 0;
+    float *z = memory_take((size_t)DRAWS * STEP, sizeof *z, "a test"),
+          *one = floats_random(STEP, 1, 8);
+    double u[DRAWS];
+    void *scratch = memory_take(sampling_scratch(V), 1, "a test");
+    one[7] = NAN, one[8] = -INFINITY, one[20] = one[30] = 9;
+    for (int t = 0; t < DRAWS; t++) {
+        memcpy(z + (size_t)t * STEP, one, STEP * sizeof *z);
+        u[t] = (t + 0.5) / DRAWS;
+    }
+    u[0] = 0; /* not inside the first token's part by enough */
+    float *z_there = to_gpu(z, (size_t)DRAWS * STEP * sizeof *z);
+    double *u_there = to_gpu(u, sizeof u);
+    int *to = gpu->alloc(sizeof token);
+    static const struct sampling ways[] = {
+        {1, 0, 1}, {0.7f, 0, 1}, {0, 0, 1}, {1, 5, 1}, {1, 0, 0.5f}};
+    for (int k = 0; k < 5; k++) {
+        gpu_rows->sample_rows(to, z_there, u_there, &ways[k], DRAWS, STEP, V);
+        gpu->copy_out(token, to, sizeof token);
+        for (int t = 0; t < DRAWS; t++) {
+            int right = sample_token(host, one, V, &ways[k], u[t], scratch);
+            ck_assert(token[t] == right || token[t] == -1);
+            none += k < 3 && token[t] < 0;
+            ck_assert(k < 3 || token[t] == -1);
+        }
+    }
+    ck_assert_int_le(none, 2); /* u = 0, with two temperatures */
+    ck_assert_int_ge(none, 1);
+    FREE_ALL(z, one, scratch);
+}
+END_TEST
+
 /* In steps, over a share of a larger vocabulary. */
 START_TEST(shares_of_a_vocabulary)
 {
@@ -257,6 +299,7 @@ END_TEST
     X(gradients_of_logits, .to = LOGIT_CASES)    \
     X(gradients_in_place, .to = LOGIT_CASES)     \
     X(drawing, .to = PRECISIONS)                 \
+    X(whole_draws, .to = 2 * PRECISIONS)         \
     X(shares_of_a_vocabulary, .to = LOGIT_CASES)
 
 UNIT_MAIN("elements", .timeout_s = 120)

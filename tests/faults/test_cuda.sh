@@ -20,6 +20,8 @@ gpu=(--set device=cuda --set ranks_per_gpu=4)
 train 4 few "${four[@]}" --set device=cuda
 refusal "fewer GPUs than ranks" "GPU 1 is wanted, and 1 can be seen" "ranks_per_gpu"
 
+CUDA_EMULATION_MEMORY=8000000 train 4 none "${four[@]}" "${gpu[@]}"
+refusal "a GPU without room" "are free for it on GPU 0" "mesh.pp"
 train 2 apart --set mesh.dp=1 --set mesh.pp=1 --set mesh.sites=2 "${gpu[@]}"
 refusal "sites" "sites exchange weights in the host's memory: set device: host"
 

@@ -47,19 +47,32 @@ struct drawing {
     const struct decode_batch *b;
 };
 
+/* The draw of row i depends on what it is of alone (P3). */
+static double uniform_of(const struct drawing *w, int i)
+{
+    const struct rollout_job *j = w->r->job;
+    const struct decode_batch_row *row = &w->b->row[i];
+    struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
+                        (uint32_t)row->sample, (uint32_t)row->pos + 1};
+    return rng_uniform(j->seed, at);
+}
+
+/* The device first; the host those rows that it leaves. */
 static void draw_rows(void *ctx, const float *logits, int from, int n)
 {
     const struct drawing *w = ctx;
     const struct rollout_job *j = w->r->job;
+    double *u = w->d->there.host_u;
+    int *target = w->d->target + from, left = 0;
+    for (int t = 0; t < n; t++) u[t] = uniform_of(w, from + t);
+    there_draw(w->r, w->d, logits, from, n);
     for (int t = 0; t < n; t++) {
-        const struct decode_batch_row *row = &w->b->row[from + t];
-        struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
-                            (uint32_t)row->sample, (uint32_t)row->pos + 1};
-        w->d->target[from + t] =
-            sample_token(w->r->host_ops, there_logits(w->r, w->d, logits, t), j->sampleable,
-                         &j->sampling, rng_uniform(j->seed, at), w->d->scratch);
+        if (target[t] >= 0) continue;
+        left++;
+        target[t] = sample_token(w->r->host_ops, there_logits(w->r, w->d, logits, t), j->sampleable,
+                                 &j->sampling, u[t], w->d->scratch);
     }
-    there_drawn(w->r, w->d, from, n);
+    if (left > 0) there_drawn(w->r, w->d, from, n);
 }
 
 size_t decode_batch_back_bytes(const struct decode_batch *b)

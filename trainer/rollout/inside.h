@@ -31,7 +31,9 @@ struct decoder_there {
     const int **table;
     float *logp, *entropy;
     unsigned char *in, *out;
-    float *logits; /* on the host: one row, to be drawn from */
+    double *u;      /* at which tokens are drawn */
+    double *host_u; /* on the host: the same; and one row of logits, to be drawn from */
+    float *logits;
 };
 
 struct decoder {

@@ -13,8 +13,10 @@ void there_place(struct decoder *d, const struct stage *s, size_t act, struct ar
                                       .table = d->row_table,
                                       .target = d->target,
                                       .logp = d->logp,
-                                      .entropy = d->entropy};
+                                      .entropy = d->entropy,
+                                      .host_u = arena_take_n(arena_host(a), n, sizeof(double))};
     if (arena_host(a) == a) return;
+    double *host_u = d->there.host_u;
     d->there = (struct decoder_there){
         .token = arena_take_n(a, rows, sizeof(int)),
         .pos = arena_take_n(a, rows, sizeof(int)),
@@ -22,6 +24,8 @@ void there_place(struct decoder *d, const struct stage *s, size_t act, struct ar
         .target = arena_take_n(a, n, sizeof(int)),
         .logp = arena_take_n(a, n, sizeof(float)),
         .entropy = arena_take_n(a, n, sizeof(float)),
+        .u = arena_take_n(a, n, sizeof(double)),
+        .host_u = host_u,
         .in = arena_take(a, act),
         .out = arena_take(a, act),
         .logits = arena_take_n(arena_host(a), (size_t)s->dims.V, sizeof(float))};
@@ -55,6 +59,19 @@ void there_send(struct rollout *r, struct decoder *d, const struct decode_batch 
 void *there_out(struct rollout *r, const struct decoder *d, const struct decode_batch *b)
 {
     return is_host(r->stage) ? b->act : d->there.out;
+}
+
+/* The host's tables do not have the row, since sample_token is no slower. */
+void there_draw(struct rollout *r, struct decoder *d, const float *logits, int from, int n)
+{
+    const struct ops *ops = r->stage->ops;
+    const struct device *on = r->stage->device;
+    for (int t = 0; t < n; t++) d->target[from + t] = -1;
+    if (!ops->sample_rows) return;
+    on->copy_in(d->there.u, d->there.host_u, (size_t)n * sizeof(double));
+    ops->sample_rows(d->there.target + from, logits, d->there.u, &r->job->sampling, n,
+                     r->stage->dims.V, r->job->sampleable);
+    on->copy_out(d->target + from, d->there.target + from, (size_t)n * sizeof(int));
 }
 
 /* One row after the other: there is room for one. */

@@ -14,6 +14,8 @@ void there_place(struct decoder *d, const struct stage *s, size_t act, struct ar
 void there_send(struct rollout *r, struct decoder *d, const struct decode_batch *b, const void *in);
 /* Where chunk_decode leaves the batch's activations. */
 void *there_out(struct rollout *r, const struct decoder *d, const struct decode_batch *b);
+/* The device draws what it can: row t at host_u[t], into d->target + from; -1 where it does not. */
+void there_draw(struct rollout *r, struct decoder *d, const float *logits, int from, int n);
 /* Row t of logits that lie on the device, where the host can read them until the next call. */
 const float *there_logits(struct rollout *r, struct decoder *d, const float *logits, int t);
 /* Tokens of rows [from, from + n) were drawn. */

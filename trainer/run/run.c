@@ -150,7 +150,9 @@ static void refuse_too_large(struct run *r, const struct dims *dims, struct exte
     int *host = hosts_here(r->world);
     struct memory_job job = {&r->settings, r->ops, dims->V, e, host};
     struct mesh_at at = {r->mesh.d, r->mesh.p, r->mesh.t};
-    limits_fit(&job, at, backend_memory(&r->settings, r->world, r->transport), r->world->host, &p);
+    const struct device *d = r->transport->device;
+    const char *where = d == &device_host ? r->world->host : d->place;
+    limits_fit(&job, at, backend_memory(&r->settings, r->world, r->transport), where, &p);
     free(host);
     world_agree_problems(r->world, &p, EXIT_USER);
 }

@@ -19,6 +19,7 @@ struct emulated_gpu {
     int devices, driver, major, minor; /* driver 13000 is of CUDA 13.0; 0: there is none */
     size_t memory;                     /* bytes that can be had */
     bool image;                        /* the program has code for the device */
+    int breaks; /* an error (cudaError_t) that all waiting for work tells from now on; 0: none */
 };
 extern struct emulated_gpu emulated_gpu;
 

@@ -42,6 +42,13 @@ static bool is_open;
 static void (*on_fault)(const char *text);
 static unsigned long long random_state;
 
+/* CUDA_EMULATION_MEMORY: bytes, for whole programs. */
+__attribute__((constructor)) static void read_memory()
+{
+    const char *text = getenv("CUDA_EMULATION_MEMORY");
+    if (text) emulated_gpu.memory = (size_t)strtoull(text, nullptr, 10);
+}
+
 /* --- chance and faults --- */
 
 void emulated_seed(unsigned seed)

@@ -148,6 +148,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     locked hold(lock);
+    if (emulated_gpu.breaks) return fails((cudaError_t)emulated_gpu.breaks);
     finish_stream(stream_of(stream));
     return cudaSuccess;
 }
@@ -347,6 +348,10 @@ static const struct {
     ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     ERROR(cudaErrorNoKernelImageForDevice,
           "no kernel image is available for execution on the device"),
+    ERROR(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable"),
+    ERROR(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
+    ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
+    ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
     ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     ERROR(cudaErrorNotReady, "device not ready")};
 

@@ -149,6 +149,10 @@ template <class T> T atomicMax(T *at, T value)
 {
     return emulated_swap(at, *at < value ? value : *at);
 }
+template <class T> T atomicMin(T *at, T value)
+{
+    return emulated_swap(at, value < *at ? value : *at);
+}
 template <class T> T atomicExch(T *at, T value)
 {
     return emulated_swap(at, value);
