@@ -22,11 +22,12 @@ void micro_batch_append(struct micro_batch *m, const struct sequence *s, float w
         int known = !s->token ? 0 : s->elsewhere ? s->n_prompt : s->n;
         m->token[t] = r < known ? s->token[r] : 0;
         m->pos[t] = r;
-        bool learned = answer >= 0 && (!s->learn || s->learn[r + 1]);
+        float old = answer >= 0 && s->logp ? s->logp[answer] : 0;
+        bool learned = answer >= 0 && (!s->learn || s->learn[r + 1]) && old != LOGP_OBSERVED;
         m->target[t] = !learned ? -1 : r + 1 < known ? s->token[r + 1] : 0;
         m->weight[t] = learned ? weight : 0;
         m->advantage[t] = s->advantage;
-        m->old_logp[t] = answer >= 0 && s->logp ? s->logp[answer] : 0;
+        m->old_logp[t] = learned ? old : 0;
         m->ref_logp[t] = 0;
     }
     m->rows.T = at + sequence_rows(s);
@@ -50,6 +51,11 @@ void micro_batch_answered(struct micro_batch *m)
 {
     for (int t = 1; t < m->rows.T; t++)
         if (m->pos[t] > 0 && m->target[t - 1] >= 0) m->token[t] = m->target[t - 1];
+    for (int t = 0; t < m->rows.T; t++) {
+        if (m->old_logp[t] != LOGP_OBSERVED) continue;
+        m->target[t] = -1;
+        m->weight[t] = m->old_logp[t] = 0;
+    }
 }
 
 /* Pointers of `there` stay: they are into the device's memory. start has n + 1 entries, the last

@@ -9,6 +9,10 @@
 #include "comm/base/arena.h"
 #include "model/chunk.h"
 
+/* In place of the log-probability of a token that was not sampled: an observation's, within an
+ * answer. It is read, and nothing is learned of it. No log-probability is so large. */
+#define LOGP_OBSERVED 1.0f
+
 /* A prompt with its answer or demonstration. The tokens belong to the caller. */
 struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
@@ -53,7 +57,8 @@ struct answer_room {
     float *logp; /* as old_logp */
 };
 struct answer_room micro_batch_answer(struct micro_batch *m, const struct sequence *s, int at);
-/* Behind the last of them: what is read, from what is predicted. */
+/* Behind the last of them: what is read, from what is predicted. An observation's tokens then are
+ * no targets any more. */
 void micro_batch_answered(struct micro_batch *m);
 
 /* `there`, in the memory of d, becomes the same; only logp, entropy and dlogp, which passes make,

@@ -229,5 +229,7 @@ const struct answer *rollout_fetch(struct rollout *r, int i)
     rollout_bring(r, &(struct parcels){1, the_only, &p});
     a->n = r->answer[i].n;
     a->truncated = r->answer[i].truncated;
+    a->observed = r->answer[i].observed;
+    a->turns = r->answer[i].turns;
     return r->world->rank == 0 ? a : NULL;
 }

@@ -31,7 +31,9 @@ static void hold(struct rollout *r, int answer)
     size_t at = (size_t)r->held * (size_t)r->room.max_new;
     INVARIANT(r->held < r->most_held, "more than %d answers", r->most_held);
     r->held++;
-    r->answer[answer] = (struct answer){.token = r->held_token + at, .logp = r->held_logp + at};
+    r->answer[answer] = (struct answer){.turns = r->job->environment.turn_ended != NULL,
+                                        .token = r->held_token + at,
+                                        .logp = r->held_logp + at};
 }
 
 /* The oldest question whose prompt is wholly in the cache; the ring drops it with its last
@@ -49,6 +51,7 @@ static bool start_answer(struct rollout *r, struct decoder *d, int slot)
                                          .token = g->last,
                                          .last = g->last,
                                          .filled = shared,
+                                         .seen = shared,
                                          .number = d->started++};
     hold(r, answer);
     if (g->next_sample == r->job->samples) {
@@ -75,6 +78,7 @@ static void add_sampled_rows(struct decoder *d, struct decode_batch *b, int G)
         struct decode_slot *k = &d->slot[s];
         if (!room_ready(k)) continue;
         k->filled++;
+        if (k->seen < k->filled) k->seen = k->filled;
         add_row(d, b, (struct decode_batch_row){s, k->pos, k->answer / G, k->answer % G}, k->token);
     }
     b->head->sampled = b->head->rows;
@@ -129,8 +133,8 @@ static void read_prompt(struct rollout *r, struct decoder *d, struct decode_batc
     }
 }
 
-/* What an answer had read and written before it was set aside: its prompt, whose last token the
- * slot has, unless another answer lends it, and its own tokens. */
+/* What an answer has observed; or had read and written before it was set aside: its prompt, whose
+ * last token the slot has, unless another answer lends it, and its own tokens. */
 static void read_answer(struct rollout *r, struct decoder *d, struct decode_batch *b, int slot)
 {
     struct decode_slot *k = &d->slot[slot];
@@ -142,7 +146,8 @@ static void read_answer(struct rollout *r, struct decoder *d, struct decode_batc
         int pos = k->filled++;
         int token = pos >= n ? written[pos - n] : prompt && pos < n - 1 ? prompt[pos] : k->last;
         add_row(d, b, (struct decode_batch_row){slot, pos, question, -1}, token);
-        d->read_again++;
+        d->read_again += pos < k->seen;
+        if (k->seen <= pos) k->seen = pos + 1;
     }
 }
 
@@ -164,6 +169,7 @@ static void give_up(struct decode_slot *k, struct decoder *d)
 {
     d->running -= !k->waits;
     d->waiting -= k->waits;
+    d->asking -= k->asks;
     *k = (struct decode_slot){.answer = -1};
 }
 
@@ -208,8 +214,25 @@ bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
     return true;
 }
 
-/* Truncated: no room for another token, in the answer or among the positions. The listener hears of
- * an answer before its slot is free for the next. */
+/* The listener hears of an answer before its slot is free for the next. */
+static void finish(struct rollout *r, struct decoder *d, int slot)
+{
+    struct decode_slot *k = &d->slot[slot];
+    const struct rollout_listener *who = &r->job->listener;
+    if (who->finished) who->finished(who->context, k->answer, &r->answer[k->answer]);
+    room_release(d, slot);
+    give_up(k, d);
+}
+
+/* For this number of tokens more, in the answer and among the positions. */
+static bool has_room(const struct rollout *r, const struct decode_slot *k, int tokens)
+{
+    return r->answer[k->answer].n + tokens <= r->job->max_new &&
+           k->pos + tokens < r->stage->dims.max_context;
+}
+
+/* Truncated: no room for another token. With an environment the end of a turn is not the answer's,
+ * unless it says so. */
 static void record_token(struct rollout *r, struct decoder *d, const struct decode_batch_row *row,
                          struct sampled s)
 {
@@ -220,12 +243,70 @@ static void record_token(struct rollout *r, struct decoder *d, const struct deco
     k->pos++;
     k->token = s.token;
     bool ended = ends_have(&r->job->ends, s.token);
-    a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->stage->dims.max_context);
-    if (!ended && !a->truncated) return;
-    const struct rollout_listener *who = &r->job->listener;
-    if (who->finished) who->finished(who->context, k->answer, a);
-    room_release(d, row->slot);
-    give_up(k, d);
+    const struct rollout_environment *e = &r->job->environment;
+    if (e->turn_ended && e->turn_ended(e->context, k->answer, a, ended)) {
+        k->asks = true;
+        d->asking++;
+        return;
+    }
+    a->truncated = !ended && !has_room(r, k, 1);
+    if (ended || a->truncated) finish(r, d, row->slot);
+}
+
+/* An observation needs room for a token behind it. Its tokens are read by the rows of one that was
+ * set aside (read_answer), the last by the row that is sampled next. */
+static void take_observation(struct rollout *r, struct decoder *d, int slot,
+                             const struct observation *o)
+{
+    struct decode_slot *k = &d->slot[slot];
+    struct answer *a = &r->answer[k->answer];
+    k->asks = false;
+    d->asking--;
+    a->truncated = o->ends ? o->truncated : !has_room(r, k, o->n + 1);
+    if (o->ends || a->truncated) {
+        finish(r, d, slot);
+        return;
+    }
+    for (int i = 0; i < o->n; i++) {
+        a->token[a->n] = o->token[i];
+        a->logp[a->n++] = LOGP_OBSERVED;
+    }
+    a->observed += o->n;
+    a->turns++;
+    k->pos += o->n;
+    k->token = a->token[a->n - 1];
+}
+
+static bool take(struct rollout *r, const struct observation *o)
+{
+    for (int i = 0; i < r->decoders; i++) {
+        struct decoder *d = &r->decoder[i];
+        int slots = d->first ? d->n_batches * d->batch_slots : 0;
+        for (int s = 0; s < slots; s++) {
+            if (!d->slot[s].asks || d->slot[s].answer != o->answer) continue;
+            take_observation(r, d, s, o);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool decoder_asks(const struct rollout *r)
+{
+    for (int i = 0; i < r->decoders; i++)
+        if (r->decoder[i].first && r->decoder[i].asking > 0) return true;
+    return false;
+}
+
+/* One that comes for an answer that a stop has dropped is nobody's. */
+bool decoder_observe(struct rollout *r, int wait_ms)
+{
+    const struct rollout_environment *e = &r->job->environment;
+    struct observation o;
+    bool some = false;
+    while (decoder_asks(r) && e->observe(e->context, some ? 0 : wait_ms, &o))
+        some = take(r, &o) || some;
+    return some;
 }
 
 int decoder_record(struct rollout *r, struct decoder *d)

@@ -10,6 +10,11 @@ void decoder_clear(struct decoder *d);
 /* Sampled tokens of the oldest batch under way are in d->back: they are recorded; returns which
  * batch it was. */
 int decoder_record(struct rollout *r, struct decoder *d);
+/* Does an answer of this rank wait for an observation? */
+bool decoder_asks(const struct rollout *r);
+/* Those that have come, waiting at most so long for the first; false: none. Their answers go on, or
+ * have ended. */
+bool decoder_observe(struct rollout *r, int wait_ms);
 /* A batch is filled with rows and counted as under way; false: there are none, and room_tell has
  * not been called. */
 bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b);

@@ -1,4 +1,5 @@
-/* The end of a rollout: all ranks hear of all answers, in 8 bytes each; the tokens stay. */
+/* The end of a rollout: all ranks hear of all answers, in 8 bytes each, twice
+ * where they have turns; the tokens stay. */
 #ifndef DUET_TRAINER_ROLLOUT_GATHER_H
 #define DUET_TRAINER_ROLLOUT_GATHER_H
 

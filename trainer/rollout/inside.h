@@ -20,7 +20,9 @@ struct decode_slot {
     int pos, token; /* of the next row */
     int last;       /* token of its prompt */
     int filled;     /* positions sent to the cache so far */
+    int seen;       /* the same, without what was sent again since */
     bool waits;     /* for blocks of the cache (room.h) */
+    bool asks;      /* waits for an observation (observe.h) */
     long number; /* answers of the direction are counted as they start: the highest is youngest */
 };
 
@@ -62,6 +64,7 @@ struct decoder {
     /* blocks of the cache: room.h */
     bool plenty;           /* all slots could be full */
     int running, waiting;  /* answers with blocks; set aside */
+    int asking;            /* answers, of either, that wait for an observation */
     struct event *pending; /* (events_max) what the other ranks were not told yet */
     int n_pending;
     long started, set_aside, read_again; /* in this job: answers; times; positions */

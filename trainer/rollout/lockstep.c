@@ -44,10 +44,14 @@ static void carry_on(struct rollout *r, struct decoder *d, struct decode_batch *
 static bool anything_left(struct rollout *r)
 {
     int left = 0, said[2];
+    bool busy = false;
+    for (int i = 0; i < r->decoders; i++) busy = busy || r->decoder[i].n_outstanding > 0;
+    decoder_observe(r, busy ? 0 : 1);
     for (int i = 0; i < r->decoders; i++) {
         const struct decoder *d = &r->decoder[i];
         if (!d->first) continue;
-        left = left || d->n_outstanding > 0 || d->groups > 0 || d->waiting > 0 || queue_left(r, d);
+        left = left || d->n_outstanding > 0 || d->groups > 0 || d->running > 0 || d->waiting > 0 ||
+               queue_left(r, d);
     }
     MPI_Request agreed;
     int mine[2] = {left, rollout_stops(r)};

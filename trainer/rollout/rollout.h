@@ -13,13 +13,18 @@
  * exchanged for that beyond the messages there are.
  *
  * The cache may be too small for all answers as they grow (mesh.cache_tokens): then the youngest
- * wait, and continue later with the same tokens and log-probabilities (room.h). */
+ * wait, and continue later with the same tokens and log-probabilities (room.h).
+ *
+ * An answer may have several turns (struct rollout_environment): at the end of one it waits, while
+ * others are decoded, for the tokens of an observation. Those are read as a prompt's are, not
+ * sampled, and the answer goes on behind them. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 
 #include "comm/base/rng.h"
 #include "model/sampling.h"
 #include "trainer/data/ends.h"
+#include "trainer/data/pack.h"
 #include "trainer/stage/stage.h"
 
 struct question {
@@ -28,12 +33,21 @@ struct question {
 };
 
 struct answer {
-    int n;          /* tokens, the one that ends it included */
-    bool truncated; /* stopped by the limit, not by an end */
-    int rank;       /* of the world: where it was sampled, and stays; NULL on the others: */
-    int *token;     /* (max_new) */
-    float *logp;    /* (max_new) of the full distribution at the sampling temperature */
+    int n;                /* tokens, the one that ends it and those of observations included */
+    bool truncated;       /* stopped by the limit, not by an end */
+    unsigned short turns; /* in which it was sampled; 0: the job has no environment */
+    int observed;         /* of the tokens: observations', which were not sampled */
+    int rank;             /* of the world: where it was sampled, and stays; NULL on the others: */
+    int *token;           /* (max_new) */
+    /* (max_new) of the full distribution at the sampling temperature; LOGP_OBSERVED
+     * (trainer/data/pack.h) of an observation's token */
+    float *logp;
 };
+/* Tokens that were sampled. */
+static inline int answer_sampled(const struct answer *a)
+{
+    return a->n - a->observed;
+}
 
 /* Hears of answers as they are finished, while others are still decoded. */
 struct rollout_listener {
@@ -46,6 +60,27 @@ struct rollout_listener {
     void *context;
 };
 
+/* What an answer hears at the end of a turn. */
+struct observation {
+    int answer;
+    const int *token; /* (n), until the environment is next called */
+    int n;
+    bool ends;      /* the answer is complete: nothing is observed */
+    bool truncated; /* it ends at a limit of the environment's */
+};
+
+/* Lets an answer go on behind the end of a turn. Both functions are called on the rank where the
+ * answer is sampled, between decode batches: be quick, and do nothing collective. */
+struct rollout_environment {
+    /* The last token of the answer was sampled; ended: it is one that ends an answer. Has a turn
+     * ended? Then the answer waits for its observation, while others are decoded. */
+    bool (*turn_ended)(void *context, int index, const struct answer *a, bool ended);
+    /* An observation of an answer that waits, in any order; false: none came within
+     * wait_ms milliseconds. Each comes after a while. */
+    bool (*observe)(void *context, int wait_ms, struct observation *out);
+    void *context; /* NULL turn_ended: answers have one turn */
+};
+
 struct rollout_job {
     const struct question *question; /* how long each prompt is, the same on every rank */
     int questions, samples;          /* G answers each */
@@ -54,7 +89,7 @@ struct rollout_job {
      * than once. NULL: `question` has them. */
     const int *(*prompt)(void *context, int question);
     void *prompt_context;
-    int max_new; /* also limited by max_context */
+    int max_new; /* tokens of an answer, observations included; also limited by max_context */
     struct sampling sampling;
     struct ends ends;
     int sampleable; /* tokens with a text: ids below it may be sampled */
@@ -69,6 +104,9 @@ struct rollout_job {
     int (*stop)(void *context);
     void *stop_context;
     struct rollout_listener listener;
+    /* An observation that leaves no room for another token ends its answer, truncated. What an
+     * answer observes depends on what is in it alone, else draws do not (P3). */
+    struct rollout_environment environment;
 };
 
 struct rollout;
@@ -118,7 +156,7 @@ long rollout_fit(const struct rollout_cache *c, int prompt, int answer, int samp
 
 struct rollout_times {
     double seconds;
-    long tokens; /* sampled by the whole job */
+    long tokens; /* sampled by the whole job, without observations' */
     /* How often an answer lost its blocks of the cache to an older one and had to wait, and the
      * positions that were read again for it (room.h). They depend on timing; the answers do not. */
     long waits, read_again;

@@ -38,7 +38,7 @@ static void extend(struct decoder *d, int slot, int pos)
 
 void room_clear(struct decoder *d)
 {
-    d->n_pending = d->running = d->waiting = 0;
+    d->n_pending = d->running = d->waiting = d->asking = 0;
     d->started = d->set_aside = d->read_again = 0;
 }
 
@@ -81,13 +81,18 @@ static void set_youngest_aside(struct decoder *d)
     d->set_aside++;
 }
 
-/* Blocks that the batch's ready answers need for their next rows. */
+/* Those that are read again have had theirs since room_resume. */
+static bool grows(const struct decoder *d, int slot)
+{
+    return room_goes_on(&d->slot[slot]) && d->cache.length[slot] <= d->slot[slot].pos;
+}
+
+/* Blocks that the batch's answers need up to their next rows. */
 static int wanted(const struct decoder *d, const struct decode_batch *b)
 {
     int base = b->head->batch * d->batch_slots, n = 0;
     for (int s = base; s < base + d->batch_slots; s++)
-        if (room_ready(&d->slot[s]))
-            n += cache_blocks(d->slot[s].pos + 1) - cache_blocks(d->cache.length[s]);
+        if (grows(d, s)) n += cache_blocks(d->slot[s].pos + 1) - cache_blocks(d->cache.length[s]);
     return n;
 }
 
@@ -97,7 +102,7 @@ void room_grow(struct decoder *d, const struct decode_batch *b)
     while (wanted(d, b) > d->cache.n_free)
         if (!drop_prompt(d, 0)) set_youngest_aside(d);
     for (int s = base; s < base + d->batch_slots; s++)
-        if (room_ready(&d->slot[s])) extend(d, s, d->slot[s].pos);
+        if (grows(d, s)) extend(d, s, d->slot[s].pos);
 }
 
 /* --- who gets --- */

@@ -24,8 +24,10 @@
  *   5. without answers the first prompt gets room, all others' going when they must, and its
  *      answers start: a prompt takes at most what a longest answer does, its copied last block is
  *      the block more.
- * A batch that had no rows is tried again whenever another returns (turns.c) or in the next round
- * (lockstep.c). tests/unit/rollout/test_room.c. */
+ * An answer that waits for an observation (observe.h) keeps its blocks, or loses them as others do;
+ * it takes part in 1 to 4 as if it had rows, since its observation comes after a while.
+ * A batch that had no rows is tried again whenever another returns or an observation comes
+ * (turns.c), or in the next round (lockstep.c). tests/unit/rollout/test_room.c. */
 #ifndef DUET_TRAINER_ROLLOUT_ROOM_H
 #define DUET_TRAINER_ROLLOUT_ROOM_H
 
@@ -43,12 +45,17 @@ void room_clear(struct decoder *d);
 void room_tell(struct decoder *d, struct decode_batch *b);
 /* The slot's blocks are free. */
 void room_release(struct decoder *d, int slot);
-/* An answer has its next row in the next decode batch of its slot. */
+/* An answer has blocks and goes on, maybe behind an observation that is yet to be read. */
+static inline bool room_goes_on(const struct decode_slot *k)
+{
+    return k->answer >= 0 && !k->waits && !k->asks;
+}
+/* Its next row is in the next decode batch of its slot. */
 static inline bool room_ready(const struct decode_slot *k)
 {
-    return k->answer >= 0 && !k->waits && k->filled == k->pos;
+    return room_goes_on(k) && k->filled == k->pos;
 }
-/* Every ready answer of the batch has room for its next row; others may wait now. */
+/* Every answer of the batch that goes on has room up to its next row; others may wait now. */
 void room_grow(struct decoder *d, const struct decode_batch *b);
 /* Answers of the batch that have waited longest get room again, as many as there is for. */
 void room_resume(struct rollout *r, struct decoder *d, const struct decode_batch *b);

@@ -27,7 +27,7 @@ static void advance(struct rollout *r, struct decoder *d)
     for (int i = 0; i < d->n_batches; i++)
         if (d->batch[i].idle) launch(r, d, i);
     expect_return(r, d);
-    if (d->n_outstanding > 0 || d->done) return;
+    if (d->n_outstanding > 0 || d->asking > 0 || d->done) return;
     INVARIANT(d->groups == 0 && d->waiting == 0, "%d questions, %d answers wait, and nothing moves",
               d->groups, d->waiting);
     /* Everything is idle: either the queue has not answered yet, or there is nothing left. A job
@@ -100,12 +100,17 @@ static void arrived(struct rollout *r, struct decoder *d)
         carry_on(r, d);
 }
 
-/* A question that has come serves whichever first stage of this rank has idle batches. */
+/* What has come may serve whichever first stage of this rank has idle batches. */
+static void advance_all(struct rollout *r)
+{
+    for (int k = 0; k < r->decoders; k++)
+        if (r->decoder[k].first && !r->decoder[k].done) advance(r, &r->decoder[k]);
+}
+
 static void queue_came(struct rollout *r, int i)
 {
     queue_arrived(r, i);
-    for (int k = 0; k < r->decoders; k++)
-        if (r->decoder[k].first && !r->decoder[k].done) advance(r, &r->decoder[k]);
+    advance_all(r);
 }
 
 /* A pipeline of one stage never waits: its tokens are there, and what came for the queue is only
@@ -119,6 +124,29 @@ static void turn_alone(struct rollout *r)
     returned(r, &r->decoder[0]);
 }
 
+/* A message will come in which a batch of this rank returns: no observation need be looked for. */
+static bool is_under_way(const struct rollout *r)
+{
+    for (int k = 0; k < r->decoders; k++)
+        if (r->decoder[k].first && r->decoder[k].n_outstanding > 0) return true;
+    return false;
+}
+
+/* Which of the messages is there; -1: none, but an observation. No message tells of that, so each
+ * is looked for in turn. A stop is heard of, too: it drops the answers that wait. */
+static int wait_for_either(struct rollout *r, const ticket *t, int n)
+{
+    enum { WAIT_MS = 1 };
+    die_place("rollout: waiting for an environment's observation");
+    for (;;) {
+        watchdog_feed();
+        p2p_poll(r->p2p);
+        for (int i = 0; i < n; i++)
+            if (t[i] != TICKET_NONE && p2p_take(r->p2p, t[i])) return i;
+        if (rollout_stops(r) || decoder_observe(r, WAIT_MS)) return -1;
+    }
+}
+
 /* The queue first: others wait for it, while this rank may always have a decode batch to work on.
  */
 static void turn(struct rollout *r)
@@ -126,10 +154,13 @@ static void turn(struct rollout *r)
     ticket t[QUEUE_TICKETS + 2];
     int questions = queue_tickets(r, t), n = questions;
     for (int k = 0; k < r->decoders; k++) t[n++] = r->decoder[k].in;
+    bool either = decoder_asks(r) && !is_under_way(r);
     die_place("rollout: waiting for a decode batch or a question");
-    int i = p2p_wait_any(r->p2p, t, n);
-    INVARIANT(i >= 0, "%d tickets, none open", n);
-    if (i < questions)
+    int i = either ? wait_for_either(r, t, n) : p2p_wait_any(r->p2p, t, n);
+    INVARIANT(i >= 0 || either, "%d tickets, none open", n);
+    if (i < 0)
+        advance_all(r);
+    else if (i < questions)
         queue_came(r, i);
     else
         arrived(r, &r->decoder[i - questions]);
@@ -141,6 +172,9 @@ void turns_run(struct rollout *r)
     while (!all_done(r)) {
         watchdog_feed();
         p2p_poll(r->p2p);
-        (is_alone(&r->decoder[0]) ? turn_alone : turn)(r);
+        if (decoder_observe(r, 0))
+            advance_all(r);
+        else
+            (is_alone(&r->decoder[0]) ? turn_alone : turn)(r);
     }
 }

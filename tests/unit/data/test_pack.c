@@ -156,10 +156,44 @@ START_TEST(tokens_elsewhere)
 }
 END_TEST
 
-#define TESTS(X)              \
-    X(fill_by_hand)           \
-    X(turns_are_left_out)     \
-    X(answers_from_elsewhere) \
+/* The prompt 10 11, then 12, the observation 13 14, 15: all are read, 12 and 15 are learned,
+ * whether the answer is here or comes later. */
+START_TEST(observations_are_read_only)
+{
+    static const int all[] = {10, 11, 12, 13, 14, 15};
+    static const float logp[] = {-0.5f, LOGP_OBSERVED, LOGP_OBSERVED, -0.25f};
+    struct sequence s = {.n_prompt = 2, .n = 6, .token = all, .logp = logp, .advantage = 1};
+    struct arena a = {0};
+    struct micro_batch m;
+    micro_batch_place(&m, 8, &a);
+    arena_back(&a, &device_host, a.used);
+    micro_batch_place(&m, 8, &a);
+    for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+        s.elsewhere = elsewhere;
+        s.logp = elsewhere ? NULL : logp;
+        micro_batch_clear(&m);
+        micro_batch_append(&m, &s, 0.5f);
+        if (elsewhere) {
+            struct answer_room room = micro_batch_answer(&m, &s, 0);
+            memcpy(room.token, all + 2, 4 * sizeof(int));
+            memcpy(room.logp, logp, sizeof logp);
+        }
+        if (elsewhere) micro_batch_answered(&m);
+        ck_assert_int_eq(m.rows.T, 5);
+        ints_are("token", m.rows.token, (int[]){10, 11, 12, 13, 14}, 5);
+        ints_are("target", m.target, (int[]){-1, 12, -1, -1, 15}, 5);
+        floats_are("weight", m.weight, (float[]){0, 0.5f, 0, 0, 0.5f}, 5);
+        floats_are("old_logp", m.old_logp, (float[]){0, -0.5f, 0, 0, -0.25f}, 5);
+    }
+    arena_free(&a);
+}
+END_TEST
+
+#define TESTS(X)                  \
+    X(fill_by_hand)               \
+    X(observations_are_read_only) \
+    X(turns_are_left_out)         \
+    X(answers_from_elsewhere)     \
     X(tokens_elsewhere)
 
 UNIT_MAIN("pack")
