@@ -5,10 +5,9 @@
 #include "trainer/data/completion.h"
 
 static const struct task *const tasks[] = {
-    [TASK_COUNTDOWN] = &task_countdown,
-    [TASK_ARITHMETIC] = &task_arithmetic,
-    [TASK_EQUATIONS] = &task_equations,
-    [TASK_ARITHMETIC_WORDS] = &task_arithmetic_words,
+    [TASK_COUNTDOWN] = &task_countdown,     [TASK_ARITHMETIC] = &task_arithmetic,
+    [TASK_EQUATIONS] = &task_equations,     [TASK_ARITHMETIC_WORDS] = &task_arithmetic_words,
+    [TASK_CALCULATION] = &task_calculation,
 };
 
 const struct task *task_find(int number)

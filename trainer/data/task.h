@@ -37,7 +37,8 @@ enum { TASK_PARTS = 4 };
 /* Does the answer (n bytes, any) solve the problem? */
 bool task_right(const struct task *t, const struct problem *p, const char *answer, size_t n);
 
-extern const struct task task_countdown, task_arithmetic, task_equations, task_arithmetic_words;
+extern const struct task task_countdown, task_arithmetic, task_equations, task_arithmetic_words,
+    task_calculation;
 /* By TASK_ number of settings.h; NULL for TASK_FILE. */
 const struct task *task_find(int number);
 /* All of them with what difficulty means, to stdout: `duet help tasks`. */

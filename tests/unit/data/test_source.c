@@ -128,8 +128,9 @@ END_TEST
 
 START_TEST(generators)
 {
-    static const char *const names[] = {"countdown", "arithmetic", "equations", "arithmetic_words"};
-    for (int task = 0; task < 4; task++) {
+    static const char *const names[] = {"countdown", "arithmetic", "equations", "arithmetic_words",
+                                        "calculation"};
+    for (int task = 0; task < 5; task++) {
         struct settings set = settings_of(task, NULL, NULL);
         struct source *s = open_good(&set);
         ck_assert_str_eq(source_name(s), names[task]);
