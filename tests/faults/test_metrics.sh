@@ -57,7 +57,7 @@ PY
 
 base --set phases.start.steps=20 --set model.experts=4
 recipe=grpo.yaml
-train 1 learn --set phases.grpo.reward_length=0.1 --set model.experts=4 --set phases.grpo.kl=0.1 --set phases.grpo.epochs=2 --set phases.grpo.steps=2
+train 1 learn --set phases.grpo.reward_length=0.1 --set model.experts=4 --set phases.grpo.kl=0.1 --set phases.grpo.epochs=2 --set phases.grpo.steps=2 --set phases.grpo.environment=calculator
 check "a run of many metrics: exit 0" equal "$code" 0
 cat >last.yaml <<'YAML'
 precision: fp32

@@ -265,6 +265,7 @@ static void check_uses(const struct check *c, int i)
 
 /* Settings that another one switches on. A switch that the recipe mentions was turned off on
  * purpose, and then they may stay. */
+enum { ANY_KIND = 1 << PHASE_SFT | 1 << PHASE_GRPO | 1 << PHASE_EVAL };
 static const struct {
     unsigned kinds; /* of phases */
     const char *name, *needs;
@@ -276,6 +277,10 @@ static const struct {
     {1u << PHASE_GRPO, "length_shape", "reward_length"},
     {1u << PHASE_GRPO, "length_cache", "reward_length"},
     {1u << PHASE_GRPO, "repetition_ngram", "reward_repetition"},
+    {ANY_KIND, "environment_turns", "environment"},
+    {ANY_KIND, "environment_stop", "environment"},
+    {ANY_KIND, "environment_wrap", "environment"},
+    {ANY_KIND, "environment_bytes", "environment"},
 };
 
 /* A setting that its phase ignores is refused: its author expects an effect. */
@@ -381,6 +386,7 @@ static void check_phase(const struct check *c, int i)
     check_switches(c, i);
     if (ph->kind == PHASE_GRPO) check_grpo(c, ph, line);
     if (ph->kind == PHASE_EXPORT) check_export(c, i);
+    settings_check_environment(c, i);
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);

@@ -113,6 +113,12 @@ struct settings {
     struct setting_lines lines;
 };
 
+/* Do its answers have several turns? Zeroed settings have one. */
+static inline bool phase_has_turns(const struct phase_settings *k)
+{
+    return k->environment && *k->environment;
+}
+
 /* All defaults, no phases. */
 void settings_defaults(struct settings *s);
 

@@ -351,6 +351,20 @@ enum { STR_LIST = 1 };
       "full: the job ends where the kernel refuses a part of the sandbox; reduced: programs run "  \
       "also without namespaces of net, ipc or uts, whose calls seccomp refuses",                   \
       CHANGE_NOTHING)                                                                              \
+    X(STR, environment, "", 0, 0, "", SFT | GRPO | EVAL,                                           \
+      "what answers the turns of an answer; calculator: works out the expression before an "       \
+      "\"=\"; "                                                                                    \
+      "empty: none, an answer has one turn. sft: for its evaluations, and what demonstrations "    \
+      "show of its observations is not learned")                                                   \
+    X(INT, environment_turns, 8, 1, 65535, "turns", SFT | GRPO | EVAL,                             \
+      "most turns of an answer: at the end of the last it is cut (truncated)")                     \
+    X(STR, environment_stop, "", 0, 0, "", SFT | GRPO | EVAL,                                      \
+      "text behind which a turn ends, at most 16 bytes; empty: the environment's own")             \
+    X(STR, environment_wrap, "{observation}", 0, 0, "", SFT | GRPO | EVAL,                         \
+      "how an observation is put into the answer: text around {observation}, in which special "    \
+      "tokens count")                                                                              \
+    X(INT, environment_bytes, 1024, 1, 65536, "bytes", SFT | GRPO | EVAL,                          \
+      "longest observation; what is longer is cut")                                                \
     X(INT, eval_every, 0, 0, 1000000000, "steps", SFT | GRPO,                                      \
       "steps between evaluations on held-out problems; 0: never")                                  \
     X(INT, eval_prompts, 128, 1, 1048576, "problems", SFT | GRPO,                                  \

@@ -1,6 +1,7 @@
 #include "trainer/phases/demonstrations.h"
 
 #include <string.h>
+#include "trainer/run/episodes.h"
 
 /* A conversation: which of its tokens are learned goes to scratch->learn. Returns how many tokens
  * there are, -1: they do not fit. */
@@ -14,8 +15,23 @@ static int converse(struct run *r, const struct problem *problem, struct shown *
     return out.n <= out.room && shown->learned > 0 ? (int)out.n : -1;
 }
 
-/* Demonstration number `index` of the data into scratch->shown_token. true: it is a conversation,
- * of which scratch->learn says what is learned. */
+/* A prompt and what completes it, of which an environment would have said some. */
+static int complete(struct run *r, const struct problem *problem, const struct text *text,
+                    struct shown *shown, bool *masked)
+{
+    struct step_scratch *s = r->scratch;
+    const struct phase_settings *k = &r->settings.phases[r->phase];
+    int n = run_encode(r, problem->prompt, text->at, text->n, s->shown_token, &shown->n_prompt);
+    shown->learned = n - shown->n_prompt;
+    *masked = n > 0 && episodes_mask(r, k, s->shown_token, shown->n_prompt, n, s->learn);
+    if (!*masked) return n;
+    shown->learned = 0;
+    for (int i = shown->n_prompt; i < n; i++) shown->learned += s->learn[i];
+    return n;
+}
+
+/* Demonstration number `index` of the data into scratch->shown_token. true: scratch->learn says
+ * what of it is learned, as of a conversation. */
 static bool demonstrate(struct demonstrations *d, uint32_t index, struct shown *shown)
 {
     struct run *r = d->run;
@@ -23,17 +39,16 @@ static bool demonstrate(struct demonstrations *d, uint32_t index, struct shown *
     struct problem problem;
     struct text text = {.at = s->text, .size = s->text_size};
     source_problem(r->source, SPLIT_TRAIN, index, &problem);
-    bool turns = problem.turns > 0;
+    bool turns = problem.turns > 0, masked = turns;
     bool some = turns || source_demonstrate(r->source, &problem, index, &text);
     *shown = (struct shown){.n = some ? -1 : 0};
     d->encoded++;
     if (turns) {
         shown->n = converse(r, &problem, shown);
     } else if (some && !text.cut) {
-        shown->n = run_encode(r, problem.prompt, text.at, text.n, s->shown_token, &shown->n_prompt);
-        shown->learned = shown->n - shown->n_prompt;
+        shown->n = complete(r, &problem, &text, shown, &masked);
     }
-    return turns;
+    return masked;
 }
 
 /* This rank's share is a run of them; where the others' are stands 0, so that sums are what is
@@ -80,9 +95,9 @@ const struct sequence *demonstrations_fetch(void *demonstrations, int i)
     struct step_scratch *s = d->run->scratch;
     struct shown shown;
     d->at = s->sequence[i];
-    bool turns = demonstrate(d, d->from + (uint32_t)d->at.prompt, &shown);
+    bool masked = demonstrate(d, d->from + (uint32_t)d->at.prompt, &shown);
     d->at.token = s->shown_token;
-    d->at.learn = turns ? s->learn : NULL;
+    d->at.learn = masked ? s->learn : NULL;
     d->at.n = shown.n;
     return &d->at;
 }

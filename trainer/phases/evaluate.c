@@ -5,6 +5,7 @@
 #include "comm/base/log.h"
 #include "trainer/reward/majority.h"
 #include "trainer/phases/tell.h"
+#include "trainer/run/episodes.h"
 #include "trainer/run/grade.h"
 #include "trainer/run/questions.h"
 #include "trainer/run/sites.h"
@@ -18,7 +19,7 @@ static void count_problem(struct tally *t, const struct run *r, const struct ans
     for (int i = from; i < from + t->samples; i++) {
         t->right += right[i] > 0;
         t->form += form[i] > 0;
-        t->tokens += a[i].n;
+        t->tokens += answer_sampled(&a[i]);
         t->truncated += a[i].truncated;
         any = any || right[i] > 0;
     }
@@ -46,6 +47,7 @@ static struct rollout_job eval_job(struct run *r, const struct phase_settings *k
     job.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
     job.stop = sites_cut;
     job.stop_context = r;
+    job.environment = episodes_begin(r, k);
     return job;
 }
 

@@ -7,6 +7,7 @@
 #include "trainer/learn/grpo.h"
 #include "trainer/learn/lr.h"
 #include "trainer/phases/rl_metrics.h"
+#include "trainer/run/episodes.h"
 #include "trainer/run/grade.h"
 #include "trainer/run/questions.h"
 #include "trainer/run/sites.h"
@@ -42,6 +43,7 @@ static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
     r->cut_at = r->step;
     j.stop = sites_cut;
     j.stop_context = r;
+    j.environment = episodes_begin(r, k);
     return j;
 }
 
@@ -51,7 +53,7 @@ static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
 static struct counted_answer counted(const struct run *r, const struct phase_settings *k,
                                      const struct answer *a, int i)
 {
-    return (struct counted_answer){.length = a[i].n,
+    return (struct counted_answer){.length = answer_sampled(&a[i]),
                                    .spread = !r->scratch->equal[i / k->samples],
                                    .masked = k->mask_truncated && a[i].truncated};
 }

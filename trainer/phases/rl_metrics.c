@@ -14,6 +14,7 @@
 
 struct mean {
     double reward, std, accuracy, format, length, longest, truncated;
+    double turns, most_turns, observed; /* of an environment; length is without observations */
 };
 
 /* Standard deviation over all answers of the step, not within groups. */
@@ -26,9 +27,13 @@ static struct mean mean_of(const struct run *r, const struct phase_settings *k,
     m.accuracy = rewards_mean(w->value[GRADER_ACCURACY], n);
     m.format = rewards_mean(w->value[GRADER_FORMAT], n);
     for (int i = 0; i < n; i++) {
-        m.length += (double)a[i].n / n;
+        int length = answer_sampled(&a[i]);
+        m.length += (double)length / n;
         m.truncated += (double)a[i].truncated / n;
-        if (a[i].n > m.longest) m.longest = a[i].n;
+        if (length > m.longest) m.longest = length;
+        m.turns += (double)a[i].turns / n;
+        m.observed += (double)a[i].observed / n;
+        if (a[i].turns > m.most_turns) m.most_turns = a[i].turns;
     }
     m.std = rewards_std(w->total, n);
     return m;
@@ -84,6 +89,10 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
     metrics_put(o, "response_length/mean", m->length);
     metrics_put(o, "response_length/max", m->longest);
     metrics_put(o, "response/truncated_fraction", m->truncated);
+    if (!phase_has_turns(k)) return;
+    metrics_put(o, "turns/mean", m->turns);
+    metrics_put(o, "turns/max", m->most_turns);
+    metrics_put(o, "observation_length/mean", m->observed);
 }
 
 static void put_learned(struct metrics *o, const struct phase_settings *k, const struct rl_step *s)
@@ -102,6 +111,29 @@ static json_t *numbers(const void *v, int n, bool real)
         json_array_append_new(a, real ? json_real((double)((const float *)v)[i])
                                       : json_integer(((const int *)v)[i]));
     return a;
+}
+
+/* null: the token was not sampled. */
+static json_t *log_probabilities(const struct answer *a)
+{
+    json_t *all = numbers(a->logp, a->n, true);
+    for (int i = 0; i < a->n; i++)
+        if (a->logp[i] == LOGP_OBSERVED) json_array_set_new(all, (size_t)i, json_null());
+    return all;
+}
+
+/* An answer in pieces: {"turn": text} the model's, {"observation": text} the environment's. */
+static json_t *turns_of(const struct run *r, const struct answer *a)
+{
+    struct step_scratch *s = r->scratch;
+    json_t *all = json_array();
+    for (int from = 0, to; from < a->n; from = to) {
+        bool observed = a->logp[from] == LOGP_OBSERVED;
+        for (to = from; to < a->n && (a->logp[to] == LOGP_OBSERVED) == observed;) to++;
+        tokenizer_decode(r->tokenizer, a->token + from, (size_t)(to - from), s->text, s->text_size);
+        json_array_append_new(all, json_pack("{s:s}", observed ? "observation" : "turn", s->text));
+    }
+    return all;
 }
 
 static void sample_rewards(json_t *sample, const struct rewards *w, int i)
@@ -129,12 +161,13 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     sample_rewards(o, &s->rewards, i);
     json_object_set_new(o, "advantage", json_real((double)s->advantage[i]));
     json_object_set_new(o, "truncated", json_boolean(a->truncated));
+    if (phase_has_turns(k)) json_object_set_new(o, "turns", turns_of(r, a));
     if (k->save_tokens) {
         json_object_set_new(o, "temperature", json_real(k->temperature));
         json_object_set_new(o, "prompt_ids",
                             numbers(questions_prompt(r, question), s->question[question].n, false));
         json_object_set_new(o, "answer_ids", numbers(a->token, a->n, false));
-        json_object_set_new(o, "logp", numbers(a->logp, a->n, true));
+        json_object_set_new(o, "logp", log_probabilities(a));
     }
     metrics_sample(r->metrics, o);
 }

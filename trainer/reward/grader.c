@@ -2,6 +2,7 @@
 #include <string.h>
 #include "comm/base/die.h"
 #include "trainer/data/completion.h"
+#include "trainer/data/pack.h"
 
 static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
@@ -63,12 +64,32 @@ const char *graders_for(const struct phase_settings *k, unsigned need)
     return NULL;
 }
 
+static bool is_own(const struct completion *c, int i)
+{
+    return !c->logp || c->logp[i] != LOGP_OBSERVED;
+}
+
+/* Text of tokens from .. to - 1 behind what there is; returns how many bytes there are then. */
+static size_t read_turn(const struct grading *g, const struct completion *c, int from, int to,
+                        size_t at)
+{
+    int n = to > from && ends_have(&g->ends, c->token[to - 1]) ? to - from - 1 : to - from;
+    size_t room = g->text_size - at;
+    size_t bytes = tokenizer_decode(g->tokenizer, c->token + from, (size_t)n, g->text + at, room);
+    return at + (bytes < room ? bytes : room - 1);
+}
+
+/* Turn by turn: what stands between them an environment said, which earns and costs nothing. */
 static void read_text(const struct grading *g, struct completion *c)
 {
-    int n = c->n > 0 && ends_have(&g->ends, c->token[c->n - 1]) ? c->n - 1 : c->n;
-    size_t bytes = tokenizer_decode(g->tokenizer, c->token, (size_t)n, g->text, g->text_size);
+    size_t bytes = 0;
+    *g->text = '\0';
+    for (int from = 0, to; from < c->n; from = to) {
+        for (to = from; to < c->n && is_own(c, to) == is_own(c, from);) to++;
+        if (is_own(c, from)) bytes = read_turn(g, c, from, to, bytes);
+    }
     c->text = g->text;
-    c->bytes = bytes < g->text_size ? bytes : g->text_size - 1;
+    c->bytes = bytes;
 }
 
 /* A completion that came as text has its text. */

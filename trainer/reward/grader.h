@@ -13,13 +13,16 @@ struct completion {
     const struct problem *problem;
     const int *token; /* (n) a final <eos> included; NULL: only its text is known (duet grade) */
     int n;
+    /* (n) LOGP_OBSERVED (data/pack.h) marks tokens of an environment, which are not the answer's
+     * own and not graded; NULL: there are none */
+    const float *logp;
     int n_prompt; /* tokens of the question */
     /* FLOPs of a token's row, and for each position that it looks back to */
     double flops_row, flops_key;
     bool truncated; /* cut at the limit */
 
     /* filled by grading_read, where a grader needs it */
-    const char *text; /* (bytes) without the <eos>; in the grading's buffer */
+    const char *text; /* (bytes) its own tokens, without a turn's <eos>; in the grading's buffer */
     size_t bytes;
     struct verdict verdict;
 };

@@ -6,15 +6,24 @@
 #include <string.h>
 #include "comm/base/checksum.h"
 
+/* What changes answers of several turns. */
+static uint64_t turns_sum(const struct phase_settings *k, uint64_t of)
+{
+    const char *const text[] = {k->environment, k->environment_stop, k->environment_wrap};
+    const int number[] = {k->environment_turns, k->environment_bytes};
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        of = checksum(text[i], strlen(text[i]) + 1, of);
+    return checksum(number, sizeof number, of);
+}
+
 struct tally tally_begin(const struct phase_settings *k, long step, int asked, int prompts,
                          int samples)
 {
     const double sampling[] = {k->temperature, k->top_k, k->top_p, k->max_new};
-    return (struct tally){.step = step,
-                          .of = checksum(sampling, sizeof sampling, 0),
-                          .asked = asked,
-                          .prompts = prompts,
-                          .samples = samples};
+    uint64_t of = checksum(sampling, sizeof sampling, 0);
+    if (phase_has_turns(k)) of = turns_sum(k, of);
+    return (struct tally){
+        .step = step, .of = of, .asked = asked, .prompts = prompts, .samples = samples};
 }
 
 bool tally_goes_on(const struct tally *t, const struct tally *other)

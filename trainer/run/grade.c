@@ -18,7 +18,7 @@ static struct grading grading_of(const struct run *r)
 static struct completion completion_of(const struct problem *p, const struct answer *a)
 {
     return (struct completion){
-        .problem = p, .token = a->token, .n = a->n, .truncated = a->truncated};
+        .problem = p, .token = a->token, .logp = a->logp, .n = a->n, .truncated = a->truncated};
 }
 
 /* Evaluations count what all phases have. */

@@ -17,6 +17,7 @@
 #include "trainer/data/model_template.h"
 #include "trainer/data/screen.h"
 #include "trainer/data/vocabulary.h"
+#include "trainer/run/episodes.h"
 #include "trainer/run/kernels.h"
 #include "trainer/planner/limits.h"
 #include "trainer/run/sites.h"
@@ -259,6 +260,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     r->scratch = scratch_place(&r->arena, &e, dims.max_context);
     r->scratch->text = r->text;
     r->scratch->text_size = r->text_size;
+    r->episodes = episodes_new(r);
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);
     startup_enter(STARTUP_KERNELS);
@@ -272,6 +274,7 @@ void run_close(struct run *r)
     if (r->writer) checkpoint_writer_free(r->writer);
     if (r->metrics) metrics_close(r->metrics);
     rollout_free(r->rollout);
+    episodes_free(r->episodes);
     learner_free(&r->learner);
     if (r->world->sites > 1) sites_close(r);
     optimizer_free(&r->optimizer);

@@ -22,6 +22,7 @@ struct milestone {
 };
 enum { MILESTONES = 64 };
 
+struct episodes;
 struct run {
     struct settings settings;
     struct world *world;
@@ -41,7 +42,8 @@ struct run {
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */
     struct learner learner;
-    struct rollout *rollout; /* NULL when no phase samples */
+    struct rollout *rollout;   /* NULL when no phase samples */
+    struct episodes *episodes; /* NULL when no phase has an environment (episodes.h) */
     struct checkpoint_writer *writer;
     struct metrics *metrics;
 

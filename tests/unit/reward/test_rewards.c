@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/arena.h"
+#include "trainer/data/pack.h"
 #include "trainer/reward/rewards.h"
 #include "tests/support/check_unit.h"
 
@@ -161,9 +162,40 @@ START_TEST(names)
 }
 END_TEST
 
-#define TESTS(X) \
-    X(of_a_file) \
-    X(of_a_task) \
+/* An answer of three turns, whose first ends in <eos>: what an environment said between them has an
+ * answer in form, which is not the model's. */
+START_TEST(observations_are_not_graded)
+{
+    static const char *const pieces[] = {"1+6=", "</think><answer>7</answer>", "so ", "7",
+                                         "</think><answer>8</answer>"};
+    struct tokenizer *t = tokenizer_new();
+    struct problem problem = {.prompt = "1+6", .answer = "7"};
+    char text[ROOM];
+    int token[ROOM], n = 0;
+    float logp[ROOM];
+    const struct grading g = grading_of(t, NULL, text);
+    for (int i = 0; i < 5; i++) {
+        int from = n;
+        n += (int)tokenizer_encode(t, pieces[i], strlen(pieces[i]), true, token + n, ROOM);
+        if (i % 2 == 0 && i != 2) token[n++] = g.ends.id[0];
+        for (int k = from; k < n; k++) logp[k] = i % 2 ? LOGP_OBSERVED : -1;
+    }
+    struct completion c = {.problem = &problem, .token = token, .n = n, .logp = logp};
+    grading_read(&g, &c, NEEDS_VERDICT);
+    ck_assert_str_eq(c.text, "1+6=so </think><answer>8</answer>");
+    ck_assert_uint_eq(c.bytes, strlen(c.text));
+    ck_assert_int_eq(c.verdict.why, REASON_WRONG_VALUE);
+    c.logp = NULL; /* all of it is the model's */
+    grading_read(&g, &c, NEEDS_TEXT);
+    ck_assert_ptr_nonnull(strstr(c.text, "<answer>7</answer>"));
+    tokenizer_free(t);
+}
+END_TEST
+
+#define TESTS(X)                   \
+    X(of_a_file)                   \
+    X(of_a_task)                   \
+    X(observations_are_not_graded) \
     X(names)
 
 UNIT_MAIN("rewards")
