@@ -60,16 +60,25 @@ static void look_at_less(void)
 
 /* Open MPI loads some fifty plugins, to ask each whether it is of use. These never are: of a daemon
  * or a launcher, where this is a rank; collectives that count, slow down or join other jobs, and
- * those of the oldest kind, which stay behind all others; windows, which we do not open, but for
- * one kind. */
+ * those of the oldest kind, which stay behind all others, or that are off unless asked for;
+ * windows, which we do not open, but for one kind; segments of shared memory other than of mapped
+ * files, of which one opens a file that all ranks of the host want at once; launchers of other
+ * systems; sums of our few integers by vectors; large pages for MPI's own memory. Nor has a rank to
+ * know the name of every other rank's host: what failed is said with the name that we know. */
 static void load_less(void)
 {
     static const char *const tell[][2] = {
         {"OMPI_MCA_state", "^orted,hnp,novm,tool"},
         {"OMPI_MCA_errmgr", "^default_orted,default_hnp,default_tool"},
-        {"OMPI_MCA_coll", "^monitoring,sync,inter,sm"},
+        {"OMPI_MCA_coll", "^monitoring,sync,inter,sm,adapt,han"},
         {"OMPI_MCA_osc", "^monitoring,rdma,pt2pt,ucx"},
         {"OMPI_MCA_reachable", "^netlink"},
+        {"OMPI_MCA_shmem", "^posix,sysv"},
+        {"OMPI_MCA_schizo", "^jsm,flux"},
+        {"OMPI_MCA_pmix", "^flux"},
+        {"OMPI_MCA_op", "^avx"},
+        {"OMPI_MCA_mpool", "^hugepage"},
+        {"OMPI_MCA_orte_hostname_cutoff", "0"},
     };
     tell_mpi(tell, sizeof tell / sizeof *tell);
 }
