@@ -50,6 +50,14 @@ train 4 again "${four[@]}" "${gpu[@]}" --resume auto
 check "resumed: exit 0" equal "$code" 0
 check "resumed: same as the unbroken run" alike gpu4 again
 
+# --- other commands, on the GPU that the run's recipe names ---
+for command in "sample gpu4 --problems 1" "eval gpu4 --prompts 2 --samples 2" "export gpu4 exported" "import exported imported" \
+    "bench decode gpu4 --prompt 8 --answer 4 --slots 8 --samples 2" "bench train gpu4 --tokens 64 --sequence 32"; do
+    # shellcheck disable=SC2086
+    call "$duet" $command
+    check "$command: exit 0" equal "$code" 0
+done
+
 # --- one rank; and the host, from a checkpoint of the GPU's ---
 train 1 gpu1 "${four[@]}" --set mesh.dp=1 --set mesh.pp=1 --set phases.grpo.steps=1 --set device=cuda
 check "one rank: exit 0" equal "$code" 0
@@ -62,7 +70,7 @@ check "the host goes on: exit 0" equal "$code" 0
 check "the host goes on: it says what changes" has err "device"
 for name in reward/mean grad_norm; do check "the host goes on, $name: near the GPU's" near $name back gpu4 2 1e-2; done
 
-# --- experts on two ranks each, a stage on two ranks each: near the host ---
+# --- experts on two ranks each, a stage on two ranks each, tokens drawn by the host (top_k) ---
 cat >experts.yaml <<'YAML'
 seed: 7
 mesh: {dp: 2, pp: 1, decode_slots: 8}
@@ -70,7 +78,7 @@ model: {layers: 2, hidden: 32, heads: 2, ffn: 64, max_context: 96, experts: 4, e
 data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 256}
 phases:
   - {kind: sft, name: start, steps: 1, batch: 8, lr: 1e-3}
-  - {kind: grpo, steps: 1, prompts: 2, samples: 4, max_new: 8, lr: 1e-3, reward_format: 0.5, kl: 0.1}
+  - {kind: grpo, steps: 1, prompts: 2, samples: 4, max_new: 8, lr: 1e-3, reward_format: 0.5, kl: 0.1, top_k: 20}
 YAML
 recipe=experts.yaml
 train 2 experts

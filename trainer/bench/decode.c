@@ -31,7 +31,8 @@ struct products {
     struct linear *linear; /* the head is the last */
     const struct param **of;
     unsigned char *in, *out;
-    struct arena arena;
+    struct arena arena, host; /* what is multiplied; lists */
+    const struct device *device;
 };
 
 static bool is_product(const struct param *w)
@@ -51,8 +52,9 @@ static void products_place(struct products *p, const struct local *l, int rows)
 {
     size_t widest = 0;
     p->n = 0;
-    p->linear = arena_take_n(&p->arena, (size_t)l->params.n, sizeof *p->linear);
-    p->of = arena_take_n(&p->arena, (size_t)l->params.n, sizeof *p->of);
+    struct arena *host = arena_host(&p->arena);
+    p->linear = arena_take_n(host, (size_t)l->params.n, sizeof *p->linear);
+    p->of = arena_take_n(host, (size_t)l->params.n, sizeof *p->of);
     for (int i = 0; i < l->params.n; i++) {
         const struct param *w = &l->params.p[i];
         struct linear measured;
@@ -79,16 +81,16 @@ static void products_pack(struct products *p, const struct local *l)
 static void products_new(struct products *p, const struct stage *s, int rows)
 {
     const struct local *l = &s->local[0];
-    *p = (struct products){.ops = s->ops, .dims = &s->dims};
+    *p = (struct products){.ops = s->ops, .device = s->device, .dims = &s->dims};
+    arena_beside(&p->arena, s->device, &p->host);
     products_place(p, l, rows);
-    arena_back(&p->arena, &device_host, p->arena.used);
+    arena_back(&p->arena, s->device, p->arena.used);
     products_place(p, l, rows);
     products_pack(p, l);
     INVARIANT(l->params.p[l->params.n - 1].role == ROLE_HEAD, "the head is not the last weight");
-    /* any rows do: the time of a product does not depend on its (normal) numbers */
-    size_t wide = (size_t)rows * (size_t)s->dims.C;
-    float one = 1;
-    for (size_t i = 0; i < wide; i++) p->ops->to_real(p->in + i * p->ops->real_bytes, &one, 1);
+    /* any rows do: the time of a product does not depend on its (normal) numbers; these bytes are
+     * one as bf16 and as float */
+    device_fill(s->device, p->in, 0x3f, (size_t)rows * (size_t)s->dims.C * p->ops->real_bytes);
 }
 
 /* The products of one decode call of this many rows; `head` of them get logits. */
@@ -108,8 +110,10 @@ static void products_call(const struct products *p, int rows, int head)
 static struct spent call_time(const struct products *p, int rows, int head)
 {
     if (rows == 0) return (struct spent){0, 0};
+    device_sync(p->device);
     struct spent start = spent_now();
     for (int i = 0; i < PRODUCT_CALLS; i++) products_call(p, rows, head);
+    device_sync(p->device);
     struct spent t = spent_since(start);
     return (struct spent){t.seconds / PRODUCT_CALLS, t.processor / PRODUCT_CALLS};
 }
