@@ -90,9 +90,11 @@ START_TEST(cached_rows)
     struct kv_layer kv = {gpu->alloc(BLOCKS * ops->kv_block_bytes(&d)), ops->kv_block_bytes(&d)};
     char *x = there_of(qkv, ROWS * w * real), *to = gpu->alloc(ROWS * q * real);
     const int *blocks = there_of(table, sizeof table);
-    static const int cuts[] = {0, 40, 41, ROWS}; /* a prompt, a token, the rest */
+    static const struct {
+        int first, n;
+    } calls[] = {{0, 40}, {40, 1}, {41, ROWS - 41}}; /* a prompt, a token, the rest */
     for (int i = 0; i < 3; i++) {
-        int first = cuts[i], n = cuts[i + 1] - first;
+        int first = calls[i].first, n = calls[i].n;
         struct kv_rows at = places(first, n, blocks);
         gpu_rows->kv_store(&kv, x + (size_t)first * w * real, at, n, &d);
         gpu_rows->attention_cached(to + (size_t)first * q * real, x + (size_t)first * w * real, &kv,
