@@ -63,8 +63,7 @@ static void look_at_less(void)
  * those of the oldest kind, which stay behind all others, or that are off unless asked for;
  * windows, which we do not open, but for one kind; segments of shared memory other than of mapped
  * files, of which one opens a file that all ranks of the host want at once; launchers of other
- * systems; sums of our few integers by vectors; large pages for MPI's own memory. Nor has a rank to
- * know the name of every other rank's host: what failed is said with the name that we know. */
+ * systems; sums of our few integers by vectors; large pages for MPI's own memory. */
 static void load_less(void)
 {
     static const char *const tell[][2] = {
@@ -78,7 +77,6 @@ static void load_less(void)
         {"OMPI_MCA_pmix", "^flux"},
         {"OMPI_MCA_op", "^avx"},
         {"OMPI_MCA_mpool", "^hugepage"},
-        {"OMPI_MCA_orte_hostname_cutoff", "0"},
     };
     tell_mpi(tell, sizeof tell / sizeof *tell);
 }
