@@ -65,6 +65,27 @@ train 1 again --resume auto
 check "resumed: exit 0" equal "$code" 0
 check "resumed: the same run" same one again
 
+# --- the task of programs: accuracy, and every evaluation, is the verdict of the tests ---
+cat >programs.yaml <<'YAML'
+seed: 7
+watchdog_s: 60
+mesh: {decode_slots: 16}
+model: {layers: 2, hidden: 64, heads: 2, max_context: 160}
+data: {task: programs, difficulty: 1, give_up: 0, micro_batch_tokens: 512}
+phases:
+  - {kind: sft, name: start, steps: 160, batch: 32, lr: 1e-2, lr_decay: cosine}
+  - {kind: eval, name: last, prompts: 32, samples: 1, temperature: 0, max_new: 112}
+YAML
+recipe=programs.yaml
+train 2 programs --set mesh.dp=2
+check "programs: exit 0" equal "$code" 0
+check "programs: some are right" python3 -c 'import sys; assert 0 < float(sys.argv[1]) <= 1, sys.argv' \
+    "$(metric programs eval/programs/pass@1)"
+call "$duet" eval programs --prompts 32 --samples 1 --temperature 0
+check "eval: exit 0" equal "$code" 0
+check "eval: the same figure" has out "$(metric programs eval/programs/pass@1 | cut -c 1-5)"
+recipe=code.yaml
+
 # --- a kernel that refuses (a user namespace in which there may be none of a kind) ---
 # without KIND COMMAND...
 without() {
@@ -75,12 +96,12 @@ without() {
 alone() { call without "$1" "$duet" train code.yaml --set out="$2" "${@:3}"; }
 alone user none
 check "no user namespaces: exit 1" equal "$code" 1
-check "no user namespaces: says so" has err "no sandbox for the programs that reward_code judges: the kernel refuses user, pid and mount namespaces"
-check "no user namespaces: what to do" has err "Allow unprivileged user namespaces on this host (docs/TROUBLE.md), or set reward_code: 0"
+check "no user namespaces: says so" has err "no sandbox for the programs that the tests judge: the kernel refuses user, pid and mount namespaces"
+check "no user namespaces: what to do" has err "Allow unprivileged user namespaces on this host (docs/TROUBLE.md), or choose another task and reward"
 check "nothing was made" test ! -e none
 alone net none
 check "no net namespaces: exit 1" equal "$code" 1
-check "no net namespaces: says so" has err "the sandbox for the programs that reward_code judges is REDUCED: the kernel refuses namespaces of: net"
+check "no net namespaces: says so" has err "the sandbox for the programs that the tests judge is REDUCED: the kernel refuses namespaces of: net"
 alone net reduced --set phases.grpo.code_sandbox=reduced
 check "accepted: exit 0" equal "$code" 0
 check "accepted: named" has err "sandbox: REDUCED: the kernel refuses namespaces of: net; seccomp alone stands there"

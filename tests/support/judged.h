@@ -36,6 +36,19 @@ static inline void judged_wait(struct sandbox *s, struct judging *j, int n)
     }
 }
 
+static inline struct code_verdict judged_answer(struct sandbox *s, const struct code_rules *rules,
+                                                enum code_language language, const char *answer,
+                                                const char *tests)
+{
+    struct judging j;
+    judge_begin(&j, rules, language, true, span_of(answer), span_of(tests));
+    judged_wait(s, &j, 1);
+    ck_assert_msg(!j.failed, "the sandbox did not run it");
+    const struct code_verdict v = j.verdict;
+    judge_end(&j);
+    return v;
+}
+
 /* The verdict on `code`, in a fence of its language behind a thought. */
 static inline struct code_verdict judged(struct sandbox *s, const struct code_rules *rules,
                                          enum code_language language, const char *code,
@@ -45,12 +58,7 @@ static inline struct code_verdict judged(struct sandbox *s, const struct code_ru
     const size_t size = strlen(code) + 100;
     char *answer = malloc(size);
     snprintf(answer, size, "thought</think>\n```%s\n%s\n```\n", fence[language], code);
-    struct judging j;
-    judge_begin(&j, rules, language, true, span_of(answer), span_of(tests));
-    judged_wait(s, &j, 1);
-    ck_assert_msg(!j.failed, "the sandbox did not run it");
-    const struct code_verdict v = j.verdict;
-    judge_end(&j);
+    const struct code_verdict v = judged_answer(s, rules, language, answer, tests);
     free(answer);
     return v;
 }

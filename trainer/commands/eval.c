@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "trainer/commands/model.h"
 #include "trainer/phases/evaluate.h"
+#include "trainer/run/served.h"
 #include "trainer/commands/commands.h"
 
 struct eval_options {
@@ -124,6 +125,7 @@ int cmd_eval(int argc, char **argv)
                             .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
     world_catch_signals(); /* a request while we load is heard by the first decode batch */
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
+    served_check(&r);
     struct phase_settings k = answer_phase(&r.settings);
     if (e.max_new > 0) k.max_new = e.max_new;
     if (e.temperature >= 0) k.temperature = e.temperature;

@@ -18,6 +18,7 @@
     X(TASK_EQUATIONS, "equations")               \
     X(TASK_ARITHMETIC_WORDS, "arithmetic_words") \
     X(TASK_CALCULATION, "calculation")           \
+    X(TASK_PROGRAMS, "programs")                 \
     X(TASK_FILE, "file")
 
 #define BAD_LINES_CHOICES(X)      \

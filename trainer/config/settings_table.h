@@ -342,12 +342,13 @@ enum { STR_LIST = 1 };
     REWARD_SETTINGS(X)                                                                             \
     X(REAL, reward_code, 0.0, 0, 100, "", GRPO,                                                    \
       "weight of the code reward: programs that pass the tests of their problem")                  \
-    X(REAL, code_time, 2, 0.05, 3600, "seconds", GRPO,                                             \
+    X(REAL, code_time, 2, 0.05, 3600, "seconds", SFT | GRPO | EVAL,                                \
       "processor time that a program may use for a test (for all calls of functions together)")    \
-    X(INT, code_memory_mib, 256, 16, 65536, "MiB", GRPO, "address space that a program may use")   \
+    X(INT, code_memory_mib, 256, 16, 65536, "MiB", SFT | GRPO | EVAL,                              \
+      "address space that a program may use")                                                      \
     X(BOOL, code_partial, false, 0, 0, "", GRPO,                                                   \
       "the code reward is the fraction of the tests that are passed; false: 1 if all are, else 0") \
-    X(ENUM, code_sandbox, CODE_SANDBOX_FULL, CODE_SANDBOX_CHOICES, 0, "", GRPO,                    \
+    X(ENUM, code_sandbox, CODE_SANDBOX_FULL, CODE_SANDBOX_CHOICES, 0, "", SFT | GRPO | EVAL,       \
       "full: the job ends where the kernel refuses a part of the sandbox; reduced: programs run "  \
       "also without namespaces of net, ipc or uts, whose calls seccomp refuses",                   \
       CHANGE_NOTHING)                                                                              \

@@ -12,16 +12,16 @@ enum { PROBLEMS_HELD = 8 }; /* of a file, whose text is in memory: those taken l
 struct problem {
     const char *prompt; /* as the model sees it, without the opening <think> */
     const char *answer; /* one right answer: of the generator, or the data file's */
-    /* A file's record may have them, else NULL: what a program is held against, the JSON of
-     * the member as it stands; words that say in which languages an answer is wanted. */
+    /* A file's record and some generators have them, else NULL: what a program is held against, the
+     * JSON of the member as it stands; words that say in which languages an answer is wanted. */
     const char *tests, *language;
     long data[8];   /* the task's own numbers */
     long record;    /* task file: place of the record (collection.h) */
     int turns;      /* task file: of a conversation (example.h), 0: it is none */
     bool no_answer; /* task file: it says none; answer is "" */
-    /* From a generator: where prompt and answer point, so do not copy it. Those of a file are the
-     * source's (source_problem). */
-    char own_prompt[64], own_answer[64];
+    /* From a generator: where prompt, answer and tests point, so do not copy it. Those of a file
+     * are the source's (source_problem). */
+    char own_prompt[64], own_answer[128], own_tests[1024];
 };
 
 struct task_options {

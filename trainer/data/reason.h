@@ -20,6 +20,7 @@ enum reason {
     REASON_WRONG_VALUE,
     REASON_OTHER_FORM,
     REASON_OTHER_TEXT,
+    REASON_BY_TESTS, /* a program: its tests say, elsewhere */
     REASONS
 };
 /* "right", "no </think>", "wrong value", ...: for samples.jsonl and people. */

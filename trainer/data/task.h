@@ -14,6 +14,7 @@ struct span; /* answer.h */
 struct task {
     const char *name, *help; /* help: one line on what difficulty means */
     int least_difficulty, most_difficulty;
+    bool by_tests; /* answers are programs: verify says REASON_BY_TESTS, problems have tests */
     /* Problem number `index` of a split: a pure function of (options, split, index); the two splits
      * never share a problem (the split is the hash of the problem itself, a tenth held out). */
     void (*make)(struct problem *out, const struct task_options *o, enum split split,
@@ -34,11 +35,12 @@ struct task {
 };
 enum { TASK_PARTS = 4 };
 
-/* Does the answer (n bytes, any) solve the problem? */
+/* Does the answer (n bytes, any) solve the problem? Of programs, which are judged by their tests,
+ * only the known one is seen to. */
 bool task_right(const struct task *t, const struct problem *p, const char *answer, size_t n);
 
 extern const struct task task_countdown, task_arithmetic, task_equations, task_arithmetic_words,
-    task_calculation;
+    task_calculation, task_programs;
 /* By TASK_ number of settings.h; NULL for TASK_FILE. */
 const struct task *task_find(int number);
 /* All of them with what difficulty means, to stdout: `duet help tasks`. */

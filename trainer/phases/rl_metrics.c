@@ -70,7 +70,7 @@ static void put_rewards(struct run *r, const struct phase_settings *k)
         put_of(r->metrics, "reward/%s/mean", w->name[j], rewards_mean(w->value[j], n));
         put_of(r->metrics, "reward/%s/std", w->name[j], rewards_std(w->value[j], n));
         put_of(r->metrics, "reward/%s/zero_std_fraction", w->name[j], equal / k->prompts);
-        if (grader_at(j)->start)
+        if (grader_at(j)->start && (!grader_at(j)->always || w->lost[j] > 0))
             put_of(r->metrics, "reward/%s/lost", w->name[j], (double)w->lost[j]);
         put_counts(r->metrics, w, j);
         put_of(r->metrics, "time/reward/%s", w->name[j], w->seconds[j]);

@@ -26,6 +26,7 @@ void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct a
 void rewards_clear(struct rewards *r, unsigned graders, int n)
 {
     r->on = graders;
+    r->turn = (r->turn + 1) & 0x3fffffff;
     for (int i = 0; i < r->n; i++) {
         INVARIANT(r->value[i] || !graders_have(graders, i), "no room for %s", r->name[i]);
         if (r->value[i]) memset(r->value[i], 0, (size_t)n * sizeof(float));

@@ -10,8 +10,9 @@
 enum { REWARD_COUNTS = 8 };
 
 struct rewards {
-    int n;       /* rows */
-    unsigned on; /* of them those that are graded now, as bits; the others are 0 */
+    int n;         /* rows */
+    uint32_t turn; /* counts rewards_clear: replies to what was asked before are old */
+    unsigned on;   /* of them those that are graded now, as bits; the others are 0 */
     const char *name[GRADERS];
     float *value[GRADERS];                 /* (answers) each; NULL: no phase uses the row */
     float *total;                          /* (answers) weighed sums: rewards_sum */

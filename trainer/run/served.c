@@ -4,10 +4,17 @@
 #include "comm/base/problems.h"
 #include "trainer/reward/code/ask.h"
 
-static const struct phase_settings *judged_phase(const struct settings *s)
+/* The first phase that has programs judged: by its reward, or by its task. */
+static const struct phase_settings *judged_phase(const struct run *r)
 {
-    for (int i = 0; i < s->n_phases; i++)
-        if (s->phases[i].kind == PHASE_GRPO && s->phases[i].reward_code != 0) return &s->phases[i];
+    const struct settings *s = &r->settings;
+    const struct task *task = r->source ? source_task(r->source) : NULL;
+    for (int i = 0; i < s->n_phases; i++) {
+        const struct phase_settings *k = &s->phases[i];
+        const bool reward = k->kind == PHASE_GRPO && k->reward_code != 0;
+        const bool counted = task && task->by_tests && k->kind != PHASE_EXPORT;
+        if (reward || counted) return k;
+    }
     return NULL;
 }
 
@@ -15,20 +22,21 @@ static const struct phase_settings *judged_phase(const struct settings *s)
 static void check_level(const struct code_level *level, bool reduced, struct problems *p)
 {
     if (level->level == SANDBOX_REFUSED)
-        problems_add(p, NULL, 0,
-                     "no sandbox for the programs that reward_code judges: %s. Allow unprivileged "
-                     "user namespaces on this host (docs/TROUBLE.md), or set reward_code: 0",
-                     level->says);
+        problems_add(
+            p, NULL, 0,
+            "no sandbox for the programs that the tests judge: %s. Allow unprivileged user "
+            "namespaces on this host (docs/TROUBLE.md), or choose another task and reward",
+            level->says);
     else if (level->level == SANDBOX_REDUCED && !reduced)
         problems_add(p, NULL, 0,
-                     "the sandbox for the programs that reward_code judges is REDUCED: %s. Allow "
+                     "the sandbox for the programs that the tests judge is REDUCED: %s. Allow "
                      "them on this host (docs/TROUBLE.md), or accept it with code_sandbox: reduced",
                      level->says);
 }
 
 void served_check(const struct run *r)
 {
-    const struct phase_settings *k = judged_phase(&r->settings);
+    const struct phase_settings *k = judged_phase(r);
     struct problems p = {0};
     if (!k) return;
     const struct code_rules rules = code_rules_of(k);

@@ -4,8 +4,8 @@
 
 #include "trainer/run/run.h"
 
-/* Before a run begins: where its recipe has programs judged, every rank opens its sandbox, and says
- * what it is. Less than the recipe wants ends the job. Collective over the world. */
+/* Before anything is graded: where its recipe has programs judged, every rank opens its sandbox,
+ * and says what it is. Less than the recipe wants ends the job. Collective over the world. */
 void served_check(const struct run *r);
 
 #endif

@@ -1,6 +1,7 @@
 /* The judge of programs: extraction, comparison, values, verdicts by hand. (Cheating, escaping and
  * exhausting programs: test_hostile.c.) */
 
+#include "trainer/data/task.h"
 #include "trainer/reward/code/ask.h"
 #include "tests/support/judged.h"
 
@@ -242,6 +243,33 @@ START_TEST(verdicts)
 }
 END_TEST
 
+/* The generator's own program passes the tests of its problem, one without its conditions does
+ * not, nor does another problem's. */
+START_TEST(task_of_programs)
+{
+    enum { MANY = 20 };
+    int right = 0, wrong = 0, other = 0;
+    for (int i = 0; i < 3 * MANY; i++) {
+        const struct task_options o = {.difficulty = 1 + i % 3, .give_up = 1, .seed = 5};
+        struct problem p, next;
+        char bytes[1024];
+        struct text text = {bytes, 0, sizeof bytes, false};
+        struct rng_stream rng = {1, {.purpose = RNG_DEMO, .prompt = (uint32_t)i}};
+        task_programs.make(&p, &o, SPLIT_TRAIN, (uint32_t)i);
+        task_programs.make(&next, &o, SPLIT_TRAIN, (uint32_t)i + 1);
+        char answer[512];
+        snprintf(answer, sizeof answer, "</think><answer>\n%s\n</answer>", p.answer);
+        right += judged_answer(sandbox, &rules, CODE_PYTHON, answer, p.tests).end == CODE_RIGHT;
+        other += judged_answer(sandbox, &rules, CODE_PYTHON, answer, next.tests).end == CODE_WRONG;
+        task_programs.demonstrate(&text, &p, &o, &rng);
+        wrong += judged_answer(sandbox, &rules, CODE_PYTHON, bytes, p.tests).end == CODE_WRONG;
+    }
+    ck_assert_int_eq(right, 3 * MANY);
+    ck_assert_int_ge(wrong, 3 * MANY - 2);
+    ck_assert_int_ge(other, 3 * MANY * 3 / 4);
+}
+END_TEST
+
 /* Through the server: every answer gets the verdict of its own, a cell that dies costs nothing. */
 START_TEST(served)
 {
@@ -273,6 +301,7 @@ END_TEST
     X(outputs)              \
     X(python_values)        \
     X(verdicts, .to = ROWS) \
+    X(task_of_programs)     \
     X(served)
 
 UNIT_MAIN("code", .timeout_s = 120, .setup = open_it, .teardown = close_it)

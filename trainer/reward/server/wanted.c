@@ -8,8 +8,8 @@
 #include "trainer/reward/server/server.h"
 
 static const char *const words[] = {
-    "reward_code",  "reward_plugin", "graders", "reward_environment",
-    "environment:", ".environment=", "verifier"};
+    "reward_code",  "reward_plugin", "graders",  "reward_environment",
+    "environment:", ".environment=", "verifier", "programs"};
 
 static bool has_word(const char *text)
 {
@@ -40,9 +40,23 @@ static bool is_recipe(const char *word)
     return end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
 }
 
+/* A run folder, or a checkpoint in one. */
+static bool folder_has_word(const char *folder)
+{
+    static const char *const ways[] = {"/recipe.yaml", "/../../recipe.yaml"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const int n = snprintf(path, sizeof path, "%s%s", folder, ways[i]);
+        if (n > 0 && (size_t)n < sizeof path && file_has_word(path)) return true;
+    }
+    return false;
+}
+
 bool grade_server_wanted(int argc, char *const *argv)
 {
     for (int i = 1; i < argc; i++)
-        if (has_word(argv[i]) || (is_recipe(argv[i]) && file_has_word(argv[i]))) return true;
+        if (has_word(argv[i]) ||
+            (is_recipe(argv[i]) ? file_has_word(argv[i]) : folder_has_word(argv[i])))
+            return true;
     return false;
 }
