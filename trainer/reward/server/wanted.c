@@ -7,9 +7,9 @@
 #include "comm/base/memory.h"
 #include "trainer/reward/server/server.h"
 
-static const char *const words[] = {
-    "reward_code",  "reward_plugin", "graders",  "reward_environment",
-    "environment:", ".environment=", "verifier", "programs"};
+static const char *const words[] = {"reward_code",        "reward_plugin", "graders",
+                                    "reward_environment", "environment:",  ".environment=",
+                                    "verifier: code",     "verifier=code", "programs"};
 
 static bool has_word(const char *text)
 {
