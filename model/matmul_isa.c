@@ -8,16 +8,16 @@
 #include "comm/base/environment.h"
 #include "model/matmul.h"
 
-static int threads = 1;
+static int threads_set = 1;
 
-void matmul_set_threads(int n)
+void matmul_set_threads(int threads)
 {
-    threads = n;
+    threads_set = threads;
 }
 
 int matmul_threads(void)
 {
-    return threads;
+    return threads_set;
 }
 
 void matmul_limit(const char *isa)
@@ -71,12 +71,12 @@ bool matmul_tiles(void)
 {
     static int known;
     if (known == 0) known = isa_has(dnnl_cpu_isa_avx512_core_amx) && tiles_allowed() ? 1 : -1;
-    return known > 0 && threads == 1;
+    return known > 0 && threads_set == 1;
 }
 
 bool matmul_pairs(void)
 {
-    return threads == 1 && isa_has(dnnl_cpu_isa_avx512_core_bf16) &&
+    return threads_set == 1 && isa_has(dnnl_cpu_isa_avx512_core_bf16) &&
            !isa_has(dnnl_cpu_isa_avx512_core_amx);
 }
 
