@@ -17,21 +17,22 @@ static bool is_name(const json_t *v)
     return true;
 }
 
+static int deepest(int most, const json_t *member);
+
 static int depth_of(const json_t *v)
 {
+    json_t *object = (json_t *)(uintptr_t)v; /* to walk it, which changes nothing */
     int most = 0;
-    const char *key;
-    json_t *member;
-    if (json_is_object(v)) json_object_foreach((json_t *)(uintptr_t)v, key, member)
-        {
-            const int d = depth_of(member);
-            if (d > most) most = d;
-        }
-    for (size_t i = 0; i < json_array_size(v); i++) {
-        const int d = depth_of(json_array_get(v, i));
-        if (d > most) most = d;
-    }
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at))
+        most = deepest(most, json_object_iter_value(at));
+    for (size_t i = 0; i < json_array_size(v); i++) most = deepest(most, json_array_get(v, i));
     return most + 1;
+}
+
+static int deepest(int most, const json_t *member)
+{
+    const int depth = depth_of(member);
+    return depth > most ? depth : most;
 }
 
 /* What is wrong with a test; NULL: nothing. */
