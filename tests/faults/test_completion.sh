@@ -41,7 +41,7 @@ in_shell() {
     check "$1: a section" offers "duet train x.yaml --set reduction.b" "reduction.bucket_mib="
     check "$1: a setting of the top level" offers "duet train x.yaml --set prec" "precision="
     check "$1: phases by kind, where no recipe says names" offers "duet train x.yaml --set phases.ev" \
-        phases.eval.{kind,name,prompts,samples,max_new,temperature,top_k,top_p}=
+        phases.eval.{kind,name,prompts,samples,max_new,temperature,top_k,top_p,code_time,code_memory_mib,code_sandbox,environment,environment_turns,environment_stop,environment_wrap,environment_bytes}=
     check "$1: phases by the recipe's names" offers "duet train two.yaml --set phases.learn.clip" \
         phases.learn.clip_low= phases.learn.clip_high=
     check "$1: and no others" offers_nothing "duet train two.yaml --set phases.grpo"
@@ -55,7 +55,7 @@ in_shell bash
 # bash replaces what follows the last `=`.
 check "bash: a value" offers "duet train two.yaml --set precision=" "fp32 " "bf16 "
 check "bash: a value begun" offers "duet train two.yaml --set model.tied=t" "true "
-check "bash: of a phase" offers "duet train two.yaml --set phases.learn.aggregate=s" "sequence_mean "
+check "bash: of a phase" offers "duet train two.yaml --set phases.learn.aggregate=s" "sequence_mean " "sequence_sum "
 check "bash: a number has none" offers_nothing "duet train two.yaml --set seed="
 check "bash: --set=" offers "duet train two.yaml --set=prec" "precision="
 check "bash: --set=NAME=" offers "duet train two.yaml --set=precision=f" "fp32 "
