@@ -39,6 +39,9 @@ struct head_io {
     /* The loss needs all rows at once: it is called once, with [0, T). Where that is more than a
      * block, logits are computed again for the gradient: the same bits, a third more work. */
     bool whole;
+    /* The scalar head instead of the language one (dims.score): logp[t] is the score of row t,
+     * entropy 0, and the loss is called once, with [0, T). */
+    bool scalar;
     void *ctx;
 };
 

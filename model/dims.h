@@ -58,6 +58,7 @@ struct dims {
     bool qk_norm;    /* Qwen3 */
     bool tied;       /* head shares the embedding's weights */
     bool route_norm; /* the weights of a row's K experts add up to 1 */
+    bool score;      /* beside the language head there is a scalar one */
     enum router_kind router;
     enum precision precision;
     /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp

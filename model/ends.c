@@ -84,6 +84,11 @@ static struct block block_at(const struct pass *p, int from)
     return (struct block){from, left < most ? left : most};
 }
 
+static bool is_scalar(const struct pass *p)
+{
+    return !p->decode && p->head->scalar;
+}
+
 static bool learns(const struct pass *p)
 {
     return !p->decode && p->head->loss && p->head->learns;
@@ -156,6 +161,7 @@ static void head_norm(struct pass *p, const struct unit *u)
 static void head_logits(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
+    if (is_scalar(p)) return;
     struct block b = block_at(p, p->row);
     logits_of(p, u, b);
     if (p->decode && c->parallel.tp) vocabulary_gather(p, b);
@@ -166,6 +172,7 @@ static void head_draw(struct pass *p, const struct unit *u)
     (void)u;
     const struct chunk *c = p->chunk;
     const struct head_draw *d = p->draw;
+    if (is_scalar(p)) return;
     struct block b = block_at(p, p->row);
     bool several = c->parallel.tp != NULL;
     if (p->decode && several) vocabulary_gather_end(p, b);
@@ -177,7 +184,7 @@ static void head_sums(struct pass *p, const struct unit *u)
 {
     (void)u;
     struct block b = block_at(p, p->row);
-    if (!p->chunk->parallel.tp) return;
+    if (!p->chunk->parallel.tp || is_scalar(p)) return;
     if (p->decode)
         vocabulary_sums(p, b, p->draw->target, p->draw->inv_temperature);
     else
@@ -209,6 +216,7 @@ static void head_loss(struct pass *p, const struct unit *u)
     struct block b = block_at(p, p->row);
     const struct head_draw *d = p->draw;
     const struct head_io *io = p->head;
+    if (is_scalar(p)) return;
     if (p->decode) {
         logprob(p, d->logp, d->entropy, d->target, d->inv_temperature);
     } else {
@@ -220,12 +228,37 @@ static void head_loss(struct pass *p, const struct unit *u)
     if (p->row < head_rows(p)) p->sub -= 4; /* on to the next block */
 }
 
+/* The scalar head: a score for each row, and at once the gradients of what it is made of. Every
+ * rank of tp has all rows and the whole vector, so each makes its own rows' gradient of the norm's
+ * output, and the same gradient of the vector. */
+static void score_rows(struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    const struct head_weights *w = u->weight;
+    const struct head_io *io = p->head;
+    const struct head_acts *k = acts_of(p, u);
+    const struct share here = rows_here(p);
+    int T = head_rows(p);
+    c->ops->score_forward(io->logp, k->nf, weight_of(c, &w->score), T, c->d.C);
+    c->ops->fill_columns(io->entropy, (struct share){0, 1}, 0, T, 1);
+    if (!io->loss) return;
+    io->loss(io->ctx, io, 0, T);
+    if (!io->learns) return;
+    c->ops->router_backward_input(k->dnorm, k->dnorm, p->rows->pos, io->dlogp + here.first,
+                                  weight_of(c, &w->score), here.n, c->d.C, 1, 0);
+    c->ops->router_backward_weight(grad_of(p, &w->score), io->dlogp, k->nf, T, c->d.C, 1);
+}
+
 /* Logits are computed a second time: those of all rows would not fit. */
 static void head_rest(struct pass *p, const struct unit *u)
 {
     const struct head_io *io = p->head;
     const struct head_acts *k = acts_of(p, u);
     int T = head_rows(p);
+    if (is_scalar(p)) {
+        score_rows(p, u);
+        return;
+    }
     if (p->decode || !io->loss) return;
     if (is_later(p)) {
         io->loss(io->ctx, io, 0, T);

@@ -155,6 +155,9 @@ struct ops {
     /* dw float (E,C) += dlogits^T x */
     void (*router_backward_weight)(float *dw, const float *dlogits, const void *x, int T, int C,
                                    int E);
+    /* score float (T) = x . w, in float; x real (T,C), w real (C). Backward are the router's rows,
+     * of one expert and no choices. */
+    void (*score_forward)(float *score, const void *x, const void *w, int T, int C);
     /* y real (T,C) = x + sum over j of weight[t*K+j] * rows[at]; y may be x */
     void (*combine_forward)(void *y, const void *x, const void *rows, const int *at,
                             const float *weight, int T, int C, int K);

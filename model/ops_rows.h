@@ -31,6 +31,7 @@
     X(combine_forward)                   \
     X(combine_backward)                  \
     X(rope)                              \
+    X(score_forward)                     \
     X(logprob_forward)                   \
     X(logprob_backward)                  \
     X(logprob_most)                      \

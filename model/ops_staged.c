@@ -212,6 +212,11 @@ static void staged_router_forward(float *prob, const void *x, const void *w, int
            E);
 }
 
+static void staged_score_forward(float *score, const void *x, const void *w, int T, int C)
+{
+    STAGED(score_forward, float_written(score, T, 1), real_read(x, T, C), real_read(w, 1, C), T, C);
+}
+
 static void staged_router_select(float *weight, int *expert, const float *prob, int T, int E, int K,
                                  bool normed)
 {

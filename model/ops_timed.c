@@ -224,6 +224,12 @@ static void timed_router_forward(float *prob, const void *x, const void *w, int 
           T, C, E);
 }
 
+static void timed_score_forward(float *score, const void *x, const void *w, int T, int C)
+{
+    TIMED(score_forward, products(T, C, 1), reals(T, C) + reals(1, C) + 4 * area(T, 1), score, x, w,
+          T, C);
+}
+
 static void timed_router_select(float *weight, int *expert, const float *prob, int T, int E, int K,
                                 bool normed)
 {

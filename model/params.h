@@ -13,6 +13,7 @@ enum param_role {
     ROLE_BIAS,
     ROLE_EMBEDDING,
     ROLE_HEAD,
+    ROLE_SCORE, /* of the scalar head: a vector, multiplied in float */
     ROLE_EXPERT,
     ROLE_ROUTER
 };
@@ -68,6 +69,7 @@ enum param_cut {
 
 #define HEAD_PARAMS(X)                                                        \
     X(norm_f, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "model.norm.weight") \
+    X(score, ROLE_SCORE, 1, d->C, d->score, CUT_NONE, false, "score.weight")  \
     X(head, ROLE_HEAD, d->V, d->C, true, CUT_ROWS, false, "lm_head.weight")
 
 /* Tensors that are one, as X(copy, of, when): the copy has the values of the other, and a gradient

@@ -65,6 +65,7 @@ double part_matrices(const struct part *p, const struct dims *d)
         case ROLE_HEAD: sum += n; break;
         case ROLE_NORM:
         case ROLE_BIAS:
+        case ROLE_SCORE:
         case ROLE_EMBEDDING: break;
         }
     }

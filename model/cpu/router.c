@@ -52,6 +52,12 @@ void OP(router_forward)(float *prob, const void *x, const void *w, int T, int C,
     }
 }
 
+/* The scalar head: one product a row, whatever other rows are there (P1). */
+void OP(score_forward)(float *score, const void *x, const void *w, int T, int C)
+{
+    for (int t = 0; t < T; t++) score[t] = dot(row_of(x, t, C), w, C);
+}
+
 /* Sums in a fixed order: the K rows, then the experts by number. */
 void OP(router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
                                const void *w, int T, int C, int E, int K)

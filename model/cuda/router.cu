@@ -60,6 +60,22 @@ void rows<real>::router_forward(float *prob, const void *x, const void *w, int T
            C, E, spans_fit((size_t)C, x, w));
 }
 
+/* The scalar head: a warp a row, whose sum goes as a logit's. */
+template <class real>
+__global__ void __launch_bounds__(WARP)
+    score_forward_kernel(float *score, const real *x, const real *w, int C, bool whole)
+{
+    float z = row_dot(x + (size_t)blockIdx.x * (size_t)C, w, C, whole);
+    if (threadIdx.x == 0) score[blockIdx.x] = z;
+}
+
+template <class real>
+void rows<real>::score_forward(float *score, const void *x, const void *w, int T, int C)
+{
+    launch(score_forward_kernel<real>, (unsigned)T, WARP, score, (const real *)x, (const real *)w,
+           C, spans_fit((size_t)C, x, w));
+}
+
 /* --- choices --- */
 
 __device__ __forceinline__ bool among(const int *list, int n, int x)

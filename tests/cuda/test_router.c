@@ -95,7 +95,7 @@ START_TEST(gradients)
     void *x = reals_spread(plain, T * c, 1, 1.0f), *w = reals_spread(plain, e * c, 2, 1.0f);
     void *drows = reals_spread(plain, T * k * c, 3, 1.0f), *dx = room(T * c), *dx2 = room(T * c);
     float *dl = floats_random(T * e, 4, 0.25f), *dw = floats_random(e * c, 5, 1.0f);
-    float *dw2 = floats_random(e * c, 5, 1.0f);
+    float *dw2 = floats_random(e * c, 5, 1.0f), *scores = room(T), *scores2 = room(T);
     int *at = room(T * k);
     for (int i = 0; i < T * K; i++) at[i] = (i * 2 + 1) % (T * K);
     ops->router_backward_input(dx, drows, at, dl, w, T, C, E, K);
@@ -105,10 +105,17 @@ START_TEST(gradients)
         ops->router_backward_input(dx2, drows, at + t * k, dl + t * e, w, 1, C, E, K);
         ck_assert_mem_eq(dx2, row_at(dx, t, c), c * plain->real_bytes);
     }
+    ops->score_forward(scores, x, w, T, C);
+    plain->score_forward(scores2, x, w, T, C);
+    NEAR_FLOATS(scores, scores2, T);
+    for (size_t t = 0; t < T; t += 7) {
+        ops->score_forward(scores2, row_at(x, t, c), w, 1, C);
+        ck_assert_mem_eq(scores2, scores + t, sizeof *scores);
+    }
     ops->router_backward_weight(dw, dl, x, T, C, E);
     plain->router_backward_weight(dw2, dl, x, T, C, E);
     NEAR_FLOATS(dw, dw2, e * c);
-    FREE_ALL(x, w, drows, dx, dx2, dl, dw, dw2, at);
+    FREE_ALL(x, w, drows, dx, dx2, dl, dw, dw2, at, scores, scores2);
 }
 END_TEST
 

@@ -59,7 +59,7 @@ static inline void tiny_loss(void *ctx, const struct head_io *io, int from, int 
     if (from == 0) b->loss = 0;
     for (int t = from; t < to; t++) {
         double w = tiny_loss_weight(t) / b->rows.T;
-        b->loss -= w * (double)io->logp[t];
+        b->loss -= io->target[t] < 0 ? 0 : w * (double)io->logp[t]; /* scores are there, too */
         io->dlogp[t] = io->target[t] < 0 ? 0 : (float)-w;
     }
 }

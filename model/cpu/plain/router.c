@@ -25,6 +25,15 @@ void OP(router_forward)(float *prob, const void *x, const void *w, int T, int C,
     }
 }
 
+void OP(score_forward)(float *score, const void *x, const void *w, int T, int C)
+{
+    for (int t = 0; t < T; t++) {
+        double z = 0;
+        for (int c = 0; c < C; c++) z += value(x, t, C, c) * value(w, 0, C, c);
+        score[t] = (float)z;
+    }
+}
+
 /* Adds what comes back from the K expert rows and from the router's logits. */
 void OP(router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
                                const void *w, int T, int C, int E, int K)

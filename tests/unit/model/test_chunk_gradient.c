@@ -223,6 +223,12 @@ static double loss_of(const struct reference *r, const struct tiny_batch *b)
         double sum = 0, inv = (double)b->head.inv_temperature;
         if (b->target[t] < 0) continue;
         norm(nf, x[t], tensor(r, -1, "norm_f"), d->C, d->norm_eps);
+        if (b->head.scalar) {
+            double score = 0;
+            matvec(&score, tensor(r, -1, "score"), nf, 1, d->C);
+            loss -= tiny_loss_weight(t) / T * score;
+            continue;
+        }
         matvec(logits, tensor(r, -1, "head"), nf, d->V, d->C);
         for (int v = 0; v < d->V; v++) sum += exp(logits[v] * inv);
         loss -= tiny_loss_weight(t) / T * (logits[b->target[t]] * inv - log(sum));
@@ -249,6 +255,11 @@ static void check_tensor(struct reference *r, const struct tiny_batch *b, const 
         double d = difference(r, b, p->offset + i);
         largest = fmax(largest, fabs(d));
         worst = fmax(worst, fabs(d - (double)grad[p->offset + i]));
+    }
+    if (b->head.scalar && p->role == ROLE_HEAD) { /* the other head has no part in it */
+        ck_assert_double_eq(largest, 0);
+        for (size_t i = 0; i < p->n; i++) ck_assert_float_eq(grad[p->offset + i], 0);
+        return;
     }
     ck_assert_msg(largest > 1e-4, "%s: a gradient of %g tests nothing", p->name, largest);
     ck_assert_msg(worst <= 2e-5 * largest, "%s: off by %g of %g", p->name, worst, largest);
@@ -277,6 +288,10 @@ static const struct dims SMALL[] = {
         .rope = {ROPE_YARN, .factor = 4, .original = 16, .fast = 2, .slow = 0.5, .attention = 1.2}),
     DIMS(11, 3, 8, 10, 2, 1, 4, .E = 4, .K = 2, .Fe = 6, .expert_layers = {2, {0}},
          .mlp_bias = true, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f),
+    DIMS(11, 2, 8, 10, 3, 1, 4, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f,
+         .score = true),
+    DIMS(11, 2, 8, 10, 2, 1, 4, .E = 5, .K = 2, .Fe = 6, .first_dense = 1, .tied = true,
+         .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f, .score = true),
 };
 enum { MODELS = sizeof SMALL / sizeof *SMALL };
 
@@ -288,6 +303,7 @@ START_TEST(gradients_equal_differences)
     tiny_model_make(&m, &SMALL[_i], ops_find(PRECISION_FP32, "plain"), 1, TINY_ROWS, true);
     tiny_batch_make(&b, &m.d, 0);
     b.balance = 0.02f;
+    b.head.scalar = m.d.score;
     b.rows.T = 10;
     b.rows.seg = (struct segments){3, start};
     for (int s = 0; s < 3; s++)
