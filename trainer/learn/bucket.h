@@ -18,7 +18,9 @@ struct bucket {
     size_t *count, *offset; /* (members) slices, relative to `at` */
     size_t mine, mine_n;    /* my slice */
     float *grad;            /* (mine_n) sums; of an only replica they lie in the local's */
-    float *master, *m, *v;  /* (mine_n), or NULL, as grad: enum keep; bucket_shares */
+    float *policy, *m, *v;  /* (mine_n), or NULL, as grad: enum keep; bucket_shares */
+    float *reward;          /* (mine_n) or NULL: the reward model's masters */
+    float *master;          /* which of the two learns: policy, but in a phase of reward_model */
     float *reference;       /* (mine_n) or NULL: the master when the reference was taken */
     const char *tied;       /* as in struct param: which tie this is; NULL: none */
     int tie;                /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
@@ -31,7 +33,7 @@ struct bucket {
 };
 enum { TIE_NONE = -1, TIE_REMOTE = -2 };
 
-/* Both copies of a tie are on this rank, and this one has no state of its own: master, moments and
+/* Both copies of a tie are on this rank, and this one has no state of its own: masters, moments and
  * reference are the other's, which alone is updated. */
 static inline bool bucket_shares(const struct bucket *b)
 {

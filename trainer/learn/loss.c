@@ -22,7 +22,22 @@ static void reference_answer(struct loss *l, const struct answer_rows *a)
 }
 
 const struct loss_shape loss_sft = {.name = "sft loss", .answer = sft_answer, .learns = true};
+/* The score of an answer is that of its last row, which has read all but its end. */
+static void score_answer(struct loss *l, const struct answer_rows *a)
+{
+    const int last = a->n - 1;
+    a->dlogp[last] = a->weight[last]; /* the others are 0 */
+    exact_add(&l->sum[SUM_LOSS], (double)a->weight[last] * (double)a->logp[last]);
+}
+
 const struct loss_shape loss_reference = {.name = "reference loss", .answer = reference_answer};
+const struct loss_shape loss_score = {.name = "score loss",
+                                      .answer = score_answer,
+                                      .learns = true,
+                                      .scalar = true};
+const struct loss_shape loss_scores = {.name = "scores",
+                                       .answer = reference_answer,
+                                       .scalar = true};
 
 /* Rows from..to are the tokens of one answer: a loss may need them together. */
 static void answer(struct loss *l, const struct micro_batch *mb, int from, int to)

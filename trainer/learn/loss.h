@@ -46,9 +46,14 @@ struct loss_shape {
     const struct loss_row *rows;
     bool learns; /* else nothing is counted, and there is no gradient */
     bool whole;  /* it needs all rows of an answer together; else an answer may come in pieces */
+    bool scalar; /* of the scalar head's scores, which stand where log-probabilities do */
 };
 extern const struct loss_shape loss_sft;       /* -weight * logp of the demonstration */
 extern const struct loss_shape loss_reference; /* no loss: logp is remembered as the reference's */
+/* weight * score of an answer's last row: weight is the gradient that the caller has found (of a
+ * pair, say, whose answers are in different micro-batches). */
+extern const struct loss_shape loss_score;
+extern const struct loss_shape loss_scores; /* as loss_reference, of scores */
 
 /* Sums over the answer tokens of a step; exact, so that they are the same numbers on every mesh. */
 enum loss_sum { SUM_LOSS, SUM_ENTROPY, SUM_TOKENS, SUM_CLIPPED, SUM_KL, LOSS_SUMS };

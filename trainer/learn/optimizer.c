@@ -39,10 +39,12 @@ static void place_state(struct optimizer *o, struct bucket *b)
         return;
     }
     arena_kind(a, ARENA_OPTIMIZER);
-    float **const state[] = {&b->master, &b->m, &b->v};
+    float **const state[] = {&b->policy, &b->m, &b->v};
     for (int k = 0; k < (keeps_training(o) ? 3 : 1); k++)
         *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
+    b->master = b->policy;
     if (o->stage->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
+    if (o->stage->with_reward) b->reward = arena_take_n(a, b->mine_n, sizeof(float));
     arena_kind(a, ARENA_BUFFERS);
 }
 
@@ -54,7 +56,8 @@ static void share_state(struct optimizer *o)
         if (!bucket_shares(b)) continue;
         const struct bucket *of = &o->buckets.b[b->tie];
         INVARIANT(b->mine_n == of->mine_n, "%zu numbers tied to %zu", b->mine_n, of->mine_n);
-        b->master = of->master;
+        b->master = b->policy = of->policy;
+        b->reward = of->reward;
         b->m = of->m;
         b->v = of->v;
         b->reference = of->reference;
@@ -253,15 +256,27 @@ void optimizer_snapshot(struct optimizer *o)
     }
 }
 
-void optimizer_publish_reference(struct optimizer *o)
+/* A set of weights beside those that are computed with, from its masters. */
+static void publish_set(struct optimizer *o, bool reward)
 {
     for (int i = 0; i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
-        void *flat = b->local->reference;
-        o->stage->ops->to_real(real_at(o, b, flat, b->mine), b->reference, b->mine_n);
+        void *flat = reward ? b->local->reward : b->local->reference;
+        o->stage->ops->to_real(real_at(o, b, flat, b->mine), reward ? b->reward : b->reference,
+                               b->mine_n);
         grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, flat, 0), o->stage->ops->real_bytes);
     }
     grad_reduce_gather_end(&o->grad_reduce);
+}
+
+void optimizer_publish_reference(struct optimizer *o)
+{
+    publish_set(o, false);
+}
+
+void optimizer_publish_reward(struct optimizer *o)
+{
+    publish_set(o, true);
 }
 
 /* Also after a failure every bucket is gathered: the others of the group wait for it. */
@@ -361,7 +376,8 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
 {
     const struct update *u = ctx;
     struct adamw h = u->h;
-    if (s.param->role == ROLE_NORM || s.param->role == ROLE_BIAS) h.weight_decay = 0;
+    const enum param_role role = s.param->role;
+    if (role == ROLE_NORM || role == ROLE_BIAS || role == ROLE_SCORE) h.weight_decay = 0;
     u->o->stage->ops->adamw_step(real_at(u->o, b, b->local->weights, b->mine + s.at),
                                  b->master + s.at, b->m + s.at, b->v + s.at, b->grad + s.at,
                                  s.hi - s.lo, &h);

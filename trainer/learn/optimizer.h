@@ -55,6 +55,16 @@ bool optimizer_read_piece(struct optimizer *o, struct bucket *b, size_t lo, size
 void optimizer_snapshot(struct optimizer *o);
 /* Reference weights from the slices of a checkpoint. Collective over the replica group. */
 void optimizer_publish_reference(struct optimizer *o);
+/* A reward model learns from here on, from the policy's masters and a scalar head drawn from the
+ * seed; the policy's stay as they are. Collective over the replica group. */
+void optimizer_reward_begin(struct optimizer *o, uint64_t seed);
+/* It has learned: its weights are local[].reward, and the policy is what learns. Collective over
+ * the replica group. */
+void optimizer_reward_end(struct optimizer *o);
+/* Which of the two learns; weights are as they are until optimizer_publish. Local. */
+void optimizer_learn_reward(struct optimizer *o, bool reward);
+/* local[].reward from its masters. Collective over the replica group. */
+void optimizer_publish_reward(struct optimizer *o);
 /* Moments, residuals and updates to 0: at the start of a phase. */
 void optimizer_reset(struct optimizer *o);
 
@@ -76,7 +86,8 @@ void optimizer_step(struct optimizer *o, struct adamw h);
 /* Seconds waited for sums and slices since the last call. */
 double optimizer_waited(struct optimizer *o);
 
-/* The slices of master ("model/"), moments ("adam_m/", "adam_v/") and reference ("ref/", with one)
+/* The slices of the policy's masters ("model/", without a scalar head), moments ("adam_m/",
+ * "adam_v/"), reference ("ref/", with one) and the reward model's masters ("reward/", with one)
  * this rank saves: pointers into the state (NULL of a measured one). Returns how many (out may be
  * NULL). A tied copy is read ("model/embed") but not saved under SLICES_READ. */
 enum {

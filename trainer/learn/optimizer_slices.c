@@ -14,16 +14,21 @@ struct slicing {
 };
 
 /* What is saved of a tensor. */
-enum array { ARRAY_MODEL, ARRAY_ADAM_M, ARRAY_ADAM_V, ARRAY_REFERENCE };
+enum array { ARRAY_MODEL, ARRAY_ADAM_M, ARRAY_ADAM_V, ARRAY_REFERENCE, ARRAY_REWARD };
 static const struct {
     const char *prefix;
     bool optional; /* as of struct slice */
 } array_kind[] = {
-    [ARRAY_MODEL] = {"model", false},
-    [ARRAY_ADAM_M] = {"adam_m", false},
-    [ARRAY_ADAM_V] = {"adam_v", false},
-    [ARRAY_REFERENCE] = {"ref", true},
+    [ARRAY_MODEL] = {"model", false},   [ARRAY_ADAM_M] = {"adam_m", false},
+    [ARRAY_ADAM_V] = {"adam_v", false}, [ARRAY_REFERENCE] = {"ref", true},
+    [ARRAY_REWARD] = {"reward", true},
 };
+
+/* Only the reward model uses its scalar head, which older checkpoints do not have. */
+static bool is_kept(enum array array, const struct param *p)
+{
+    return p->role != ROLE_SCORE || (array != ARRAY_MODEL && array != ARRAY_REFERENCE);
+}
 
 /* A slice for each range of the whole tensor that the piece covers. data: NULL where nothing is
  * kept of such an array. */
@@ -31,7 +36,8 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
 {
     const char *tensor = param_saved_name(s.param);
     struct range at[PARAM_RANGES];
-    int n = param_ranges(s.param, s.lo, s.hi, at);
+    int n = is_kept(array, s.param) ? param_ranges(s.param, s.lo, s.hi, at) : 0;
+    bool optional = array_kind[array].optional || s.param->role == ROLE_SCORE;
     if (data) data += s.at;
     for (int i = 0; i < n; i++, c->n++) {
         size_t count = range_count(&at[i]);
@@ -41,7 +47,7 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
                             .at = at[i],
                             .data = data,
                             .device = c->device,
-                            .optional = array_kind[array].optional};
+                            .optional = optional};
         memcpy(t->shape, s.param->shape, sizeof t->shape);
         snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
         if (data) data += count;
@@ -57,13 +63,14 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 {
     const struct slicing *c = ctx;
     if (saves(c->what) && !bucket_counts(c->o->stage, s.param)) return;
-    slice_add(ctx, ARRAY_MODEL, s, b->master);
+    slice_add(ctx, ARRAY_MODEL, s, b->policy);
     if (c->what == SLICES_READ_MODEL || c->what == SLICES_SAVE_MODEL) return;
     slice_add(ctx, ARRAY_ADAM_M, s, b->m);
     slice_add(ctx, ARRAY_ADAM_V, s, b->v);
     const struct stage *st = c->o->stage;
     if (st->with_reference && st->keep != KEEP_WEIGHTS)
         slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
+    if (st->with_reward && st->keep != KEEP_WEIGHTS) slice_add(ctx, ARRAY_REWARD, s, b->reward);
 }
 
 /* Holds for this mesh and these ranks only: another mesh starts without residuals (run/state.c says

@@ -318,11 +318,11 @@ static int slice_as(const struct outer *x, const struct slice *of, int array, st
     for (int i = 0; i < x->n; i++) {
         const struct bucket *b = &x->optimizer->buckets.b[i];
         float *data = array_of(&x->slice[i], array);
-        if (bucket_shares(b) || !data || of->data < b->master || of->data >= b->master + b->mine_n)
+        if (bucket_shares(b) || !data || of->data < b->policy || of->data >= b->policy + b->mine_n)
             continue;
         if (!out) return 1;
         *out = *of;
-        out->data = data + (of->data - b->master);
+        out->data = data + (of->data - b->policy);
         out->optional = array_kind[array].optional;
         int n = snprintf(out->name, sizeof out->name, "%s/%s", array_kind[array].name,
                          of->name + strlen("model/"));

@@ -154,22 +154,29 @@ static void take_loss(struct learner *l, const struct loss_shape *shape, struct 
                                          .row = loss_row_of(shape, l->stage->device),
                                          .ctx = &l->loss,
                                          .learns = shape->learns,
-                                         .whole = shape->whole};
+                                         .whole = shape->whole,
+                                         .scalar = shape->scalar};
 }
 
-/* Log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
-static void run_scoring(struct learner *l, int micro_batches)
+/* Log-probabilities, or scores, land in ref_logp of the micro-batches, on the ranks that hold their
+ * heads. */
+static void run_scoring(struct learner *l, const struct loss_shape *shape, int micro_batches)
 {
-    take_loss(l, &loss_reference, (struct objective){0});
+    take_loss(l, shape, (struct objective){0});
     stage_run(l->stage, micro_batches, true, NULL);
 }
 
-static void run_reference(struct learner *l, int micro_batches)
+enum other { OTHER_REFERENCE, OTHER_REWARD };
+
+/* The same by weights that are kept beside those that learn. */
+static void run_other(struct learner *l, enum other other, const struct loss_shape *shape,
+                      int micro_batches)
 {
     struct stage *s = l->stage;
     for (int k = 0; k < s->n_local; k++)
-        chunk_use_weights(s->local[k].model, s->local[k].reference);
-    run_scoring(l, micro_batches);
+        chunk_use_weights(s->local[k].model,
+                          other == OTHER_REWARD ? s->local[k].reward : s->local[k].reference);
+    run_scoring(l, shape, micro_batches);
     for (int k = 0; k < s->n_local; k++) chunk_use_weights(s->local[k].model, s->local[k].weights);
 }
 
@@ -282,7 +289,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     double start = device_clock(st->device);
     int micro_batches = fill_micro_batches(l, job, s);
     st->inv_temperature = job->inv_temperature;
-    if (job->use_reference) run_reference(l, micro_batches);
+    if (job->use_reference) run_other(l, OTHER_REFERENCE, &loss_reference, micro_batches);
     take_loss(l, job->loss, job->objective);
     stage_zero_gradients(st);
     stage_clear_load(st);
@@ -331,7 +338,11 @@ void learner_score(struct learner *l, const struct step_job *job,
     struct step_stats ignored;
     int micro_batches = fill_micro_batches(l, job, &ignored);
     s->inv_temperature = job->inv_temperature;
-    run_scoring(l, micro_batches);
+    const struct loss_shape *shape = job->scalar ? &loss_scores : &loss_reference;
+    if (job->by_reward)
+        run_other(l, OTHER_REWARD, shape, micro_batches);
+    else
+        run_scoring(l, shape, micro_batches);
     for (int m = 0; m < micro_batches; m++)
         if (s->mesh->t == 0 && stage_has_head(s, m))
             report_micro_batch(l, job, m * s->mesh->dp + s->mesh->d, found, ctx);

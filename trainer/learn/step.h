@@ -71,6 +71,8 @@ struct step_job {
     struct objective objective;
     float inv_temperature;
     bool use_reference; /* fill ref_logp from the reference weights first */
+    /* When scoring: the scalar head's scores stand for log-probabilities; by the reward model. */
+    bool scalar, by_reward;
     struct adamw adamw; /* lr set; grad_scale is set here */
     double grad_clip;
     /* Sequence i with its tokens, asked for once, and read before the next, on the ranks of its

@@ -97,6 +97,7 @@ static void head_open(struct stage *s, int m)
                                .loss = head_loss,
                                .learns = s->loss.learns,
                                .whole = s->loss.whole,
+                               .scalar = s->loss.scalar,
                                .ctx = s};
 }
 
@@ -303,6 +304,7 @@ static void stage_place(struct stage *st)
         l->weights = arena_take_n(ar, l->params.total, st->ops->real_bytes);
         if (st->with_reference)
             l->reference = arena_take_n(ar, l->params.total, st->ops->real_bytes);
+        if (st->with_reward) l->reward = arena_take_n(ar, l->params.total, st->ops->real_bytes);
         arena_kind(ar, ARENA_GRADIENTS);
         for (int s = 0; training && s < (l->dir < 0 ? st->sums : 1); s++)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
@@ -345,7 +347,9 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                          .max_mb = job->max_mb,
                          .keep = job->keep,
                          .with_reference = job->with_reference,
+                         .with_reward = job->with_reward,
                          .never = job->never};
+    st->dims.score = job->with_reward;
     st->dims.tp = m->tp;
     st->dims.t = m->t;
     st->dims.ep = m->ep;

@@ -25,7 +25,8 @@ struct local {
     int dir;   /* direction it serves in a mirror; -1: all */
     struct chunk_span span;
     struct param_list params;
-    void *weights, *reference; /* real, flat; reference NULL unless a phase needs it */
+    /* real, flat; NULL unless a phase needs it: the reference, and the reward model */
+    void *weights, *reference, *reward;
     float *grad[2]; /* float, flat; [1] NULL when there is one sum, both where nothing is learned */
     struct chunk *model;
 };
@@ -48,7 +49,7 @@ struct stage_loss {
     stage_loss_run *row;  /* over that of the stage's device. NULL: it has none, and the host's
                              stands in, with copies around it (comm/base/missing.h) */
     void *ctx;
-    bool learns, whole; /* as in struct head_io */
+    bool learns, whole, scalar; /* as in struct head_io */
 };
 
 struct stage {
@@ -65,7 +66,7 @@ struct stage {
     int directions; /* of the plan: 2 in a mirror */
     int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
     enum keep keep;
-    bool with_reference;
+    bool with_reference, with_reward;
     struct never never;
     int n_local;
     struct local local[MAX_LOCAL];
@@ -118,6 +119,7 @@ struct stage_job {
     int max_mb;          /* most micro-batches of a step a pipeline may get; 0: none are run */
     enum keep keep;      /* but for KEEP_TRAINING passes are forward ones only */
     bool with_reference; /* room for a second set of weights */
+    bool with_reward;    /* a scalar head, and room for a reward model's weights */
     struct never never;  /* tokens never to be sampled; kept until stage_free */
 };
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
