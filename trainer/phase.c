@@ -52,6 +52,7 @@ static void extent_learned(struct extent *e, const struct phase_settings *k,
     e->data.asked |= 1U << SPLIT_TRAIN;
     e->demonstrations = e->demonstrations || (size->demonstrations && k->steps > 0);
     if (size->questions > 0) at_least(&e->longest[SPLIT_TRAIN], k->max_new);
+    if (size->preferences) at_least(&e->preferences, size->sequences / 2);
     if (e->phase && sequences_of(size) <= e->sequences) return;
     e->sequences = sequences_of(size);
     e->phase = k->name;
@@ -69,6 +70,15 @@ static void extent_evaluated(struct extent *e, const struct phase_settings *k, i
     at_least(&e->answers, problems * samples);
     at_least(&e->samples, samples);
     at_least(&e->longest[SPLIT_HELDOUT], k->max_new);
+}
+
+/* Held-out preferences are scored as those of a step are. They are the problems' own, or others. */
+static void extent_preferences(struct extent *e, const struct settings *s,
+                               const struct phase_settings *k)
+{
+    if (*s->data.preferences) return;
+    e->data.asked |= 1U << SPLIT_HELDOUT;
+    at_least(&e->heldout, k->eval_prompts);
 }
 
 /* The largest of all phases: memory is laid out once for the whole job. */
@@ -89,10 +99,13 @@ struct extent extent_of(const struct phase_kind *kinds, const struct settings *s
         e.rewards |= size.rewards;
         if (size.tests_for) e.tests_for = size.tests_for;
         if (size.language_for) e.language_for = size.language_for;
+        e.reward = e.reward || size.reward;
         if (kind->learns) extent_learned(&e, k, kind, &size);
         if (!kind->learns && size.questions > 0)
             extent_evaluated(&e, k, size.questions, size.samples);
-        if (kind->learns && k->eval_every > 0) extent_evaluated(&e, k, k->eval_prompts, 1);
+        const bool evaluates = kind->learns && k->eval_every > 0;
+        if (evaluates && size.preferences) extent_preferences(&e, s, k);
+        if (evaluates && !size.preferences) extent_evaluated(&e, k, k->eval_prompts, 1);
     }
     return e;
 }

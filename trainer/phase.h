@@ -16,6 +16,8 @@ struct phase_size {
     bool reference;         /* updates also run the reference's weights */
     unsigned rewards;       /* bits of the graders that are used (reward/grader.h) */
     const char *tests_for, *language_for; /* as in struct screen */
+    bool reward;                          /* a reward model learns, or is asked */
+    bool preferences;                     /* the sequences are two each of the data's preferences */
 };
 
 struct run;
@@ -27,6 +29,10 @@ struct phase_kind {
     /* One step. Collective over the world. false: a stop came before it was done; nothing of it
      * counts but what the run's evaluation holds, and it comes again when the run is resumed. */
     bool (*step)(struct run *r, const struct phase_settings *k);
+    /* Before its first step, and behind its last one; NULL: nothing is done. Collective over the
+     * world. */
+    void (*begin)(struct run *r);
+    void (*end)(struct run *r);
 };
 
 /* The row of a table of kinds for a phase. */
@@ -59,7 +65,7 @@ struct extent {
     /* Answers to each held-out problem of a file, as many problems as there are: sets questions and
      * answers; 0: no. */
     int every;
-    bool reference, sampling;
+    bool reference, reward, sampling;
     unsigned rewards;                     /* bits of the graders that any phase uses */
     const char *tests_for, *language_for; /* as in struct screen */
     bool profile;                         /* operations are timed (model/ops_timed.h) */
@@ -67,6 +73,7 @@ struct extent {
     struct source_needs data; /* nothing to be read: no source is opened */
     const char *index;        /* of struct together */
     bool demonstrations;      /* are learned from */
+    int preferences;          /* learned from in a step; 0: none are */
     int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */
     /* Whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe. */
     const char *phase, *lower;

@@ -23,7 +23,8 @@ for file in (root / "trainer").rglob("*.c"):
         put |= {f"reward/{r}/{n}" for r in re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text) for n in re.findall(r'"([^"]+)"', names)}
     rewards |= set(re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text))
 score = (root / "trainer/phases/evaluate.c").read_text()
-put |= {"eval/TASK/" + n for n in re.findall(r'\bput_figure\(r, "([^"]+)"', score)}
+judged = (root / "trainer/phases/reward_model.c").read_text()
+put |= {"eval/TASK/" + n for n in re.findall(r'\bput_figure\(r, "([^"]+)"', score + judged)}
 put |= {"eval/TASK/" + n.replace("%d", "K") for n in re.findall(r'snprintf\(name, sizeof name, "([a-z]+@%d)"', score)}
 put |= {f"reward/{n}/mean" for n in rewards}
 tell = (root / "trainer/phases/rl_metrics.c").read_text()
@@ -64,6 +65,7 @@ precision: fp32
 model: {layers: 1, hidden: 16, heads: 2, max_context: 64}
 data: {task: countdown, difficulty: 2, micro_batch_tokens: 128}
 phases:
+  - {kind: reward_model, steps: 2, batch: 8, eval_every: 1, eval_prompts: 8}
   - {kind: eval, prompts: 4, samples: 2, max_new: 4}
 YAML
 recipe=last.yaml

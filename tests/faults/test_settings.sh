@@ -14,7 +14,7 @@ check "the tables are those of \`duet help settings --markdown\`; paste them int
 
 # Every setting that \`duet settings\` prints of a recipe has a row in its section, and the other
 # way round.
-printf 'phases: [{kind: sft}, {kind: grpo}, {kind: eval}, {kind: export}]\n' >all.yaml
+printf 'phases: [{kind: sft}, {kind: grpo}, {kind: eval}, {kind: export}, {kind: reward_model}]\n' >all.yaml
 "$duet" settings all.yaml --set model.max_context=512 >resolved 2>err
 check "a recipe of all kinds of phase" [ -s resolved ]
 sed -nE 's/^ *(- )?([a-z_0-9]+): .+/\2/p' resolved | sort -u >of_program
@@ -37,7 +37,7 @@ done <names
 # of their own.
 printf '%s\n' kind name max_skips eval_prompts save_tokens >apart
 cut -d : -f 1 names | sort -u - apart | grep -vE '^(reward_|length_|repetition_|target_language)' >told
-sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u | grep -vE '^(reward_|length_|repetition_|target_language)' >of_grpo
+sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z_, ]*\bgrpo\b[a-z_, ]* \| .*/\1/p' tables | sort -u | grep -vE '^(reward_|length_|repetition_|target_language)' >of_grpo
 check "every setting of grpo is in the table of names" diff of_grpo told
 
 # --- the recipe of R1 ---

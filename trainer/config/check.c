@@ -266,13 +266,14 @@ static void check_uses(const struct check *c, int i)
 /* Settings that another one switches on. A switch that the recipe mentions was turned off on
  * purpose, and then they may stay. */
 enum { ANY_KIND = 1 << PHASE_SFT | 1 << PHASE_GRPO | 1 << PHASE_EVAL };
+enum { LEARN = 1u << PHASE_SFT | 1u << PHASE_GRPO | 1u << PHASE_REWARD_MODEL };
 static const struct {
     unsigned kinds; /* of phases */
     const char *name, *needs;
 } switched[] = {
     {1u << PHASE_SFT, "max_new", "eval_every"},
-    {1u << PHASE_SFT | 1u << PHASE_GRPO, "eval_prompts", "eval_every"},
-    {1u << PHASE_SFT | 1u << PHASE_GRPO, "lr_final", "lr_decay"},
+    {LEARN, "eval_prompts", "eval_every"},
+    {LEARN, "lr_final", "lr_decay"},
     {1u << PHASE_GRPO, "target_language", "reward_language"},
     {1u << PHASE_GRPO, "length_shape", "reward_length"},
     {1u << PHASE_GRPO, "length_cache", "reward_length"},
@@ -311,6 +312,20 @@ static void check_zero_or(const struct check *c, int line, const char *phase, co
     if (value > 0 && value < least)
         complain(c, line, "%s%s%s %g is neither 0 (%s) nor at least %g", phase, *phase ? ": " : "",
                  name, value, zero, least);
+}
+
+/* Somebody must have trained it. */
+static void check_judge(const struct check *c, int i)
+{
+    const struct phase_settings *ph = &c->s->phases[i];
+    bool any = ph->reward_model == 0;
+    for (int j = 0; j < i; j++)
+        any = any || (c->s->phases[j].kind == PHASE_REWARD_MODEL && c->s->phases[j].steps > 0);
+    if (!any)
+        complain(c, c->s->lines.phases[i].reward_model,
+                 "%s: reward_model %g, but no phase of kind reward_model comes before it: put one "
+                 "there, with steps",
+                 ph->name, ph->reward_model);
 }
 
 /* Combinations that cannot learn, or that would silently do nothing. */
@@ -368,6 +383,15 @@ static void check_export(const struct check *c, int i)
     }
 }
 
+/* The outer optimizer of sites has one model. */
+static void check_reward_model(const struct check *c, int i)
+{
+    if (c->s->mesh.sites > 1)
+        complain(c, c->s->lines.phases[i].kind,
+                 "%s: a reward model learns on one site only: set mesh.sites to 1",
+                 c->s->phases[i].name);
+}
+
 /* Does the phase's kind use the setting? */
 static bool uses(const struct phase_settings *ph, const char *setting)
 {
@@ -381,12 +405,15 @@ static void check_phase(const struct check *c, int i)
     struct phase_settings *ph = &c->s->phases[i];
     const struct phase_lines *line = &c->s->lines.phases[i];
     bool samples = uses(ph, "prompts") || (uses(ph, "eval_every") && ph->eval_every > 0);
+    samples = samples && uses(ph, "max_new");
     check_name(c, i);
     check_uses(c, i);
     check_switches(c, i);
     if (ph->kind == PHASE_GRPO) check_grpo(c, ph, line);
+    if (ph->kind == PHASE_GRPO) check_judge(c, i);
     if (ph->kind == PHASE_EXPORT) check_export(c, i);
     settings_check_environment(c, i);
+    if (ph->kind == PHASE_REWARD_MODEL) check_reward_model(c, i);
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);

@@ -29,6 +29,9 @@
 #define REWARD_SETTINGS(X)                                                                         \
     X(REAL, reward_accuracy, 1, 0, 100, "", GRPO, "weight of the accuracy reward")                 \
     X(REAL, reward_format, 0.0, 0, 100, "", GRPO, "weight of the format reward")                   \
+    X(REAL, reward_model, 0.0, 0, 100, "", GRPO,                                                   \
+      "weight of the score that the reward model gives, which an earlier phase of kind "           \
+      "reward_model has trained")                                                                  \
     X(ENUM, reward_preset, REWARDS_R1, REWARD_PRESET_CHOICES, 0, "", GRPO,                         \
       "weights that the recipe does not give. r1: accuracy 1; composite: accuracy 0.6, "           \
       "consistency 0.3, efficiency 0.1")                                                           \

@@ -29,7 +29,8 @@
     X(PHASE_SFT, "sft")       \
     X(PHASE_GRPO, "grpo")     \
     X(PHASE_EVAL, "eval")     \
-    X(PHASE_EXPORT, "export")
+    X(PHASE_EXPORT, "export") \
+    X(PHASE_REWARD_MODEL, "reward_model")
 
 #define EXPORT_FORMAT_CHOICES(X) \
     X(EXPORT_HF, "hf")           \

@@ -9,7 +9,8 @@
  *           STR: low is STR_LIST when YAML may give it as a list or mapping, high unused;
  *           ENUM: low is one of the lists of settings_choices.h; high unused
  *   unit    what the number counts or is measured in; "": a pure number
- *   kinds   of phase that use the setting: SFT | GRPO | EVAL | EXPORT, or EVERY (table.c)
+ *   kinds   of phase that use the setting: SFT | GRPO | EVAL | EXPORT | REWARD, LEARN: those that
+ *           learn, or EVERY (table.c)
  *   change  CHANGE_..., what another value means when a run is resumed (table.h); left out: as
  *           setting_change has it for the section */
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
@@ -204,6 +205,12 @@ enum { STR_LIST = 1 };
       "verl, messages, completion, text, or a mapping of prompt, answer, demonstration, "          \
       "completion, "                                                                               \
       "messages, text to names, as {prompt: question, answer: 'final[boxed]'}")                    \
+    X(STR, preferences, "", STR_LIST, 0, "",                                                       \
+      "what phases of kind reward_model learn from: JSON Lines of pairs {prompt, chosen, "         \
+      "rejected} or of labelled answers {prompt, completion, score: 0 to 1}, a file or a list; a " \
+      "tenth by hash is held out. Empty: the records of data.file; of a generated task right and " \
+      "wrong demonstrations",                                                                      \
+      CHANGE_FILE)                                                                                 \
     X(STR, template, "", 0, 0, "",                                                                 \
       "how prompts and conversations become text. model: by the model's own chat template, "       \
       "which is the default where model.from has one; FILE.jinja: by that one; or a piece for "    \
@@ -259,10 +266,10 @@ enum { STR_LIST = 1 };
       CHANGE_POSITION)                                                                             \
     X(STR, name, "", 0, 0, "", EVERY, "name in logs and in --set (default: the kind)",             \
       CHANGE_POSITION)                                                                             \
-    X(INT, steps, 100, 0, 1000000000, "steps", SFT | GRPO,                                         \
+    X(INT, steps, 100, 0, 1000000000, "steps", LEARN,                                              \
       "optimizer steps (sft) or rollout steps (grpo)")                                             \
-    X(INT, batch, 96, 1, 1048576, "demonstrations", SFT, "demonstrations per step",                \
-      CHANGE_POSITION)                                                                             \
+    X(INT, batch, 96, 1, 1048576, "demonstrations", SFT | REWARD,                                  \
+      "demonstrations, or preferences, per step", CHANGE_POSITION)                                 \
     X(INT, prompts, 24, 1, 1048576, "problems", GRPO | EVAL, "problems per step", CHANGE_POSITION) \
     X(INT, samples, 8, 1, 4096, "answers", GRPO | EVAL, "answers sampled per problem (G)")         \
     X(INT, max_new, 128, 1, 1048576, "tokens", SFT | GRPO | EVAL,                                  \
@@ -273,20 +280,20 @@ enum { STR_LIST = 1 };
       "sample from the k most likely tokens; 0: off")                                              \
     X(REAL, top_p, 1, 1e-6, 1, "", GRPO | EVAL,                                                    \
       "sample from the most likely tokens with this total probability; 1: off")                    \
-    X(REAL, lr, 1e-3, 0, 10, "", SFT | GRPO, "learning rate")                                      \
-    X(ENUM, lr_decay, LR_CONSTANT, LR_DECAY_CHOICES, 0, "", SFT | GRPO,                            \
+    X(REAL, lr, 1e-3, 0, 10, "", LEARN, "learning rate")                                           \
+    X(ENUM, lr_decay, LR_CONSTANT, LR_DECAY_CHOICES, 0, "", LEARN,                                 \
       "shape of the learning rate after warm-up")                                                  \
-    X(REAL, lr_final, 0.1, 0, 1, "", SFT | GRPO,                                                   \
+    X(REAL, lr_final, 0.1, 0, 1, "", LEARN,                                                        \
       "final learning rate as a fraction of lr (linear, cosine)")                                  \
-    X(INT, warmup, 0, 0, 1000000000, "steps", SFT | GRPO,                                          \
+    X(INT, warmup, 0, 0, 1000000000, "steps", LEARN,                                               \
       "linear warm-up of lr, which rises with every update of these steps")                        \
-    X(REAL, beta1, 0.9, 0, 0.9999999, "", SFT | GRPO, "AdamW beta1")                               \
-    X(REAL, beta2, 0.95, 0, 0.9999999, "", SFT | GRPO, "AdamW beta2")                              \
-    X(REAL, adam_eps, 1e-8, 1e-20, 1, "", SFT | GRPO, "AdamW epsilon")                             \
-    X(REAL, weight_decay, 0.0, 0, 10, "", SFT | GRPO, "decoupled weight decay, of matrices only")  \
-    X(REAL, grad_clip, 1.0, 0, 1e9, "", SFT | GRPO,                                                \
+    X(REAL, beta1, 0.9, 0, 0.9999999, "", LEARN, "AdamW beta1")                                    \
+    X(REAL, beta2, 0.95, 0, 0.9999999, "", LEARN, "AdamW beta2")                                   \
+    X(REAL, adam_eps, 1e-8, 1e-20, 1, "", LEARN, "AdamW epsilon")                                  \
+    X(REAL, weight_decay, 0.0, 0, 10, "", LEARN, "decoupled weight decay, of matrices only")       \
+    X(REAL, grad_clip, 1.0, 0, 1e9, "", LEARN,                                                     \
       "largest global gradient norm, at least 1e-6; 0: no clipping")                               \
-    X(INT, max_skips, 10, 0, 1000000000, "updates", SFT | GRPO,                                    \
+    X(INT, max_skips, 10, 0, 1000000000, "updates", LEARN,                                         \
       "end the run (exit code 1) after this many updates in a row were skipped because "           \
       "their gradients are not finite; 0: never")                                                  \
     X(ENUM, algorithm, ALGORITHM_GRPO, ALGORITHM_CHOICES, 0, "", GRPO,                             \
@@ -366,9 +373,9 @@ enum { STR_LIST = 1 };
       "tokens count")                                                                              \
     X(INT, environment_bytes, 1024, 1, 65536, "bytes", SFT | GRPO | EVAL,                          \
       "longest observation; what is longer is cut")                                                \
-    X(INT, eval_every, 0, 0, 1000000000, "steps", SFT | GRPO,                                      \
+    X(INT, eval_every, 0, 0, 1000000000, "steps", LEARN,                                           \
       "steps between evaluations on held-out problems; 0: never")                                  \
-    X(INT, eval_prompts, 128, 1, 1048576, "problems", SFT | GRPO,                                  \
+    X(INT, eval_prompts, 128, 1, 1048576, "problems", LEARN,                                       \
       "problems per evaluation, with one answer each")                                             \
     X(BOOL, save_tokens, false, 0, 0, "", GRPO,                                                    \
       "write token ids and their log-probabilities to samples.jsonl too")                          \

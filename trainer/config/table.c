@@ -22,6 +22,8 @@
 #define GRPO           (1u << PHASE_GRPO)
 #define EVAL           (1u << PHASE_EVAL)
 #define EXPORT         (1u << PHASE_EXPORT)
+#define REWARD         (1u << PHASE_REWARD_MODEL)
+#define LEARN          (SFT | GRPO | REWARD)
 #define EVERY          (~0u)
 #define PHASE_ROW(...) ROW_OF_KINDS(phase, __VA_ARGS__)
 

@@ -354,6 +354,9 @@ static void sum_record(struct checksum *sum, const struct example *r, bool field
     sum_text(sum, r->demonstration);
     if (fields) sum_text(sum, r->tests);
     if (fields) sum_text(sum, r->language);
+    if (r->chosen) sum_text(sum, r->chosen);
+    if (r->chosen) sum_text(sum, r->rejected);
+    if (r->chosen && !r->rejected) checksum_add(sum, &r->score, sizeof r->score);
     for (int k = 0; k < r->turns; k++) {
         sum_text(sum, r->turn[k].text);
         sum_text(sum, r->turn[k].reasoning);

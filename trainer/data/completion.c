@@ -164,3 +164,35 @@ bool answer_canonical(struct text *out, struct span answer)
     text_add_bytes(out, d.fraction.at, d.fraction.n);
     return true;
 }
+
+/* The last counts, as the one that the writer settled on. */
+struct span completion_boxed(struct span text)
+{
+    static const char *const words[] = {"\\boxed", "\\fbox"};
+    struct span found = {NULL, 0};
+    for (size_t i = 0; i < text.n; i++) {
+        struct span rest = {text.at + i, text.n - i};
+        size_t n = 0;
+        const char *next = memchr(rest.at, '\\', rest.n);
+        if (!next) break;
+        i += (size_t)(next - rest.at);
+        rest = (struct span){text.at + i, text.n - i};
+        for (int k = 0; k < 2; k++)
+            if (rest.n > strlen(words[k]) && memcmp(rest.at, words[k], strlen(words[k])) == 0)
+                n = strlen(words[k]);
+        if (n == 0) continue;
+        struct span inside = {rest.at + n + 1, 0};
+        size_t left = rest.n - n - 1;
+        if (rest.at[n] == '{') {
+            for (int depth = 1; inside.n < left; inside.n++) {
+                depth += inside.at[inside.n] == '{' ? 1 : inside.at[inside.n] == '}' ? -1 : 0;
+                if (depth == 0) break;
+            }
+            if (inside.n < left) found = inside;
+        } else if (rest.at[n] == ' ') {
+            while (inside.n < left && !strchr(" $.\n", inside.at[inside.n])) inside.n++;
+            if (inside.n) found = inside;
+        }
+    }
+    return found;
+}

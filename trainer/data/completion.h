@@ -33,6 +33,10 @@ struct span completion_find_answer(struct span completion, enum reason *why);
  * nothing after the last (a final <eos> and white space aside), no second <think>. */
 bool completion_in_form(struct span completion);
 
+/* What stands in the last \boxed{...} or \fbox{...}, brackets matched, or behind "\boxed "; at
+ * NULL: there is none. */
+struct span completion_boxed(struct span text);
+
 /* Equal after trimming; when both are decimal integers or fractions ("7", "-0.50", "+3.") they are
  * compared as numbers, exactly, of any length: "07" = "7.0". */
 bool answer_equal(struct span a, struct span b);

@@ -1,6 +1,6 @@
 /* See example.h. A line is gone through once; the members that may be wanted are noted where they
  * stand, then the form is chosen and its strings are copied out, unescaped. */
-#include "trainer/data/example.h"
+#include "trainer/data/example_reading.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -15,14 +15,6 @@
 static const char *const reserved[] = {"<pad>", "<eos>", "<unk>", "<think>"};
 static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
 enum { RESERVED = sizeof reserved / sizeof *reserved, TAGS = sizeof tags / sizeof *tags };
-
-struct example_reading {
-    struct example *r;
-    const struct fields *f;
-    const struct form *form;
-    struct span value[FIELD_NAMES]; /* of the members; at NULL: not there */
-    char *why;
-};
 
 static bool wrong(const struct example_reading *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -99,8 +91,8 @@ static struct span named(const struct example_reading *d, const char *name)
 
 /* A role's member by the first of its names that the line has, which goes to *name, else the first
  * of all. */
-static struct span role_value(const struct example_reading *d, const struct form *form,
-                              enum part_role role, const char **name)
+struct span example_member(const struct example_reading *d, const struct form *form,
+                           enum part_role role, const char **name)
 {
     struct span value = {NULL, 0};
     *name = form->member[role][0];
@@ -115,18 +107,28 @@ static bool of_form(const struct example_reading *d, const struct form *form)
 {
     const char *name;
     for (unsigned role = 0; role < PART_ROLES; role++)
-        if (form->known_by >> role & 1 && !role_value(d, form, (enum part_role)role, &name).at)
+        if (form->known_by >> role & 1 && !example_member(d, form, (enum part_role)role, &name).at)
             return false;
-    struct span answer = role_value(d, form, PART_ANSWER, &name);
+    struct span answer = example_member(d, form, PART_ANSWER, &name);
     return form->place != ANSWER_HASHES || span_find(answer, "####") < answer.n;
 }
 
+/* A problem may have a score, too: only a completion's is a label, unless all lines are
+ * preferences. */
 static const struct form *recognise(const struct example_reading *d)
 {
+    bool all = d->f->preferences;
+    const struct form *of = form_number(0);
     if (d->f->form) return d->f->form;
     for (int i = 0; form_number(i); i++)
-        if (of_form(d, form_number(i))) return form_number(i);
-    return form_number(0);
+        if (form_number(i)->member[PART_SCORE][0] && of_form(d, form_number(i)) &&
+            (all || named(d, "completion").at))
+            return form_number(i);
+    for (int i = 0; form_number(i); i++) {
+        if (all && form_number(i)->member[PART_CHOSEN][0]) of = form_number(i);
+        if (!all && of_form(d, form_number(i))) return form_number(i);
+    }
+    return of;
 }
 
 /* --- texts --- */
@@ -166,10 +168,10 @@ static struct span copy_unescaped(struct example *r, struct span value)
 
 /* A role's text; *out.at NULL where the line has none. Problems of the forms read and said before
  * there were others keep to strings; the others take whole numbers, too. */
-static bool take_text(struct example_reading *d, enum part_role role, bool needed, struct span *out)
+bool example_text(struct example_reading *d, enum part_role role, bool needed, struct span *out)
 {
     const char *name;
-    struct span value = role_value(d, d->form, role, &name);
+    struct span value = example_member(d, d->form, role, &name);
     bool number = role == PART_ANSWER && d->form != form_number(0) && value.n > 0 &&
                   strspn(value.at, "-0123456789") >= value.n;
     *out = (struct span){NULL, 0};
@@ -258,7 +260,7 @@ static bool take_turn(struct example_reading *d, struct span message)
     return true;
 }
 
-static bool take_turns(struct example_reading *d, struct span list, const char *name)
+bool example_turns(struct example_reading *d, struct span list, const char *name)
 {
     struct scan s = scan_of(list);
     bool first = true;
@@ -345,42 +347,10 @@ static bool take_hashes(struct example_reading *d, struct span text)
     return true;
 }
 
-/* What stands in the last \boxed{...} or \fbox{...}, brackets matched, or behind "\boxed ". */
-static struct span last_boxed(struct span text)
-{
-    static const char *const words[] = {"\\boxed", "\\fbox"};
-    struct span found = {NULL, 0};
-    for (size_t i = 0; i < text.n; i++) {
-        struct span rest = {text.at + i, text.n - i};
-        size_t n = 0;
-        const char *next = memchr(rest.at, '\\', rest.n);
-        if (!next) break;
-        i += (size_t)(next - rest.at);
-        rest = (struct span){text.at + i, text.n - i};
-        for (int k = 0; k < 2; k++)
-            if (rest.n > strlen(words[k]) && memcmp(rest.at, words[k], strlen(words[k])) == 0)
-                n = strlen(words[k]);
-        if (n == 0) continue;
-        struct span inside = {rest.at + n + 1, 0};
-        size_t left = rest.n - n - 1;
-        if (rest.at[n] == '{') {
-            for (int depth = 1; inside.n < left; inside.n++) {
-                depth += inside.at[inside.n] == '{' ? 1 : inside.at[inside.n] == '}' ? -1 : 0;
-                if (depth == 0) break;
-            }
-            if (inside.n < left) found = inside;
-        } else if (rest.at[n] == ' ') {
-            while (inside.n < left && !strchr(" $.\n", inside.at[inside.n])) inside.n++;
-            if (inside.n) found = inside;
-        }
-    }
-    return found;
-}
-
 static bool take_boxed(struct example_reading *d, struct span answer, struct span why)
 {
     if (!answer.at && why.at) {
-        struct span boxed = last_boxed(why);
+        struct span boxed = completion_boxed(why);
         answer = span_trim(boxed);
         if (!boxed.at)
             return wrong(d, "no answer: neither a member nor a \\boxed{} in the solution");
@@ -394,8 +364,8 @@ static bool take_boxed(struct example_reading *d, struct span answer, struct spa
 static void take_extras(struct example_reading *d)
 {
     const char *name;
-    struct span tests = role_value(d, d->form, PART_TESTS, &name),
-                language = role_value(d, d->form, PART_LANGUAGE, &name);
+    struct span tests = example_member(d, d->form, PART_TESTS, &name),
+                language = example_member(d, d->form, PART_LANGUAGE, &name);
     if (!tests.at) tests = named(d, "tests");
     if (!language.at) language = named(d, "language");
     if (tests.at && !value_is(tests, 'n')) d->r->tests = keep(d->r, tests.at, tests.n);
@@ -409,8 +379,8 @@ static bool take_answer(struct example_reading *d)
     bool needed = d->form->member[PART_ANSWER][0] && d->form->place != ANSWER_BOXED &&
                   !d->form->member[PART_COMPLETION][0] && !d->form->member[PART_MESSAGES][0] &&
                   !d->r->tests;
-    if (!take_text(d, PART_ANSWER, needed, &answer) ||
-        !take_text(d, PART_DEMONSTRATION, false, &why))
+    if (!example_text(d, PART_ANSWER, needed, &answer) ||
+        !example_text(d, PART_DEMONSTRATION, false, &why))
         return false;
     d->r->demonstration = why.at;
     d->r->answer = answer.at;
@@ -420,21 +390,21 @@ static bool take_answer(struct example_reading *d)
 }
 
 /* A prompt, which may be a list of messages, with its completion, if the form has one. */
-static bool take_prompt(struct example_reading *d)
+bool example_prompt(struct example_reading *d)
 {
     const char *name;
     struct example *r = d->r;
-    struct span list = role_value(d, d->form, PART_PROMPT, &name), text, after = {NULL, 0};
+    struct span list = example_member(d, d->form, PART_PROMPT, &name), text, after = {NULL, 0};
     if (value_is(list, '[')) {
-        if (!take_turns(d, list, name)) return false;
+        if (!example_turns(d, list, name)) return false;
         r->prompt = join_prompt(r);
     } else {
-        if (!take_text(d, PART_PROMPT, true, &text)) return false;
+        if (!example_text(d, PART_PROMPT, true, &text)) return false;
         r->prompt = text.at;
     }
-    if (!d->form->member[PART_COMPLETION][0]) return true;
+    if (!d->form->member[PART_COMPLETION][0] || example_prefers(d->form)) return true;
     bool needed = !d->form->member[PART_ANSWER][0];
-    if (!take_text(d, PART_COMPLETION, needed, &after) || !after.at) return !needed;
+    if (!example_text(d, PART_COMPLETION, needed, &after) || !after.at) return !needed;
     if (r->turns == 0) *new_turn(r) = (struct turn){TURN_USER, r->prompt, NULL, strlen(r->prompt)};
     *new_turn(r) = (struct turn){TURN_ASSISTANT, after.at, NULL, after.n};
     return true;
@@ -443,7 +413,7 @@ static bool take_prompt(struct example_reading *d)
 static bool take_messages(struct example_reading *d, struct span list, const char *name)
 {
     bool answered = false;
-    if (!take_turns(d, list, name)) return false;
+    if (!example_turns(d, list, name)) return false;
     for (int i = 0; i < d->r->turns; i++) answered |= d->r->turn[i].role == TURN_ASSISTANT;
     d->r->prompt = join_prompt(d->r);
     if (!take_answer(d)) return false;
@@ -453,7 +423,7 @@ static bool take_messages(struct example_reading *d, struct span list, const cha
 static bool take_whole_text(struct example_reading *d)
 {
     struct span text;
-    if (!take_text(d, PART_TEXT, true, &text)) return false;
+    if (!example_text(d, PART_TEXT, true, &text)) return false;
     *new_turn(d->r) = (struct turn){TURN_ASSISTANT, text.at, NULL, text.n};
     d->r->prompt = "";
     return true;
@@ -467,18 +437,20 @@ bool example_read(struct example *r, const char *line, size_t n, const struct fi
     const char *name;
     make_room(r, n);
     r->prompt = r->answer = r->demonstration = r->tests = r->language = NULL;
+    r->chosen = r->rejected = NULL;
     r->turns = 0;
     if (!note_members(&d, line, n)) return false;
     d.form = recognise(&d);
     take_extras(&d);
-    struct span list = role_value(&d, d.form, PART_MESSAGES, &name),
-                text = role_value(&d, d.form, PART_TEXT, &name);
+    struct span list = example_member(&d, d.form, PART_MESSAGES, &name),
+                text = example_member(&d, d.form, PART_TEXT, &name);
+    if (example_prefers(d.form)) return example_preference(&d);
     if (list.at || (d.form->member[PART_MESSAGES][0] && !d.form->member[PART_PROMPT][0])) {
         if (!list.at) return wrong(&d, "no \"%s\"", d.form->member[PART_MESSAGES][0]);
         if (!take_messages(&d, list, d.form->member[PART_MESSAGES][0])) return false;
     } else if (text.at || d.form->member[PART_TEXT][0]) {
         if (!take_whole_text(&d)) return false;
-    } else if (!take_prompt(&d) || !take_answer(&d)) {
+    } else if (!example_prompt(&d) || !take_answer(&d)) {
         return false;
     }
     return check_words(&d);

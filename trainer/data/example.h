@@ -22,6 +22,9 @@ struct example {
     const char *demonstration; /* NULL: none, or a conversation */
     const char *tests;         /* any JSON, unread; NULL: none */
     const char *language;      /* NULL: none, or no string */
+    /* A preference: two completions of the prompt; or one, and what it is worth. NULL: none. */
+    const char *chosen, *rejected;
+    double score; /* of `chosen` where nothing is rejected, 0 to 1 */
     /* A conversation, or a prompt with its completion: all of it; a text: one turn of the
      * assistant. Else none. */
     struct turn *turn;

@@ -12,6 +12,11 @@
         [PART_DEMONSTRATION] = {"solution", "Solution"},                                          \
     }
 
+#define PREFERENCE_MEMBERS                                                                       \
+    {                                                                                            \
+        [PART_PROMPT] = {"prompt"}, [PART_CHOSEN] = {"chosen"}, [PART_REJECTED] = { "rejected" } \
+    }
+
 /* Named presets. AIME and MATH have the same members. */
 static const struct form FORMS[] = {
     {"duet",
@@ -39,6 +44,14 @@ static const struct form FORMS[] = {
      ANSWER_WHOLE,
      HAS(MESSAGES)},
     {"text", {[PART_TEXT] = {"text"}}, ANSWER_WHOLE, HAS(TEXT)},
+    {"preference", PREFERENCE_MEMBERS, ANSWER_WHOLE, HAS(PROMPT) | HAS(CHOSEN)},
+    {"preference", PREFERENCE_MEMBERS, ANSWER_WHOLE, HAS(PROMPT) | HAS(REJECTED)},
+    {"scored",
+     {[PART_PROMPT] = {"prompt"},
+      [PART_COMPLETION] = {"completion", "answer"},
+      [PART_SCORE] = {"score"}},
+     ANSWER_WHOLE,
+     HAS(PROMPT) | HAS(COMPLETION) | HAS(SCORE)},
 };
 enum { N_FORMS = sizeof FORMS / sizeof *FORMS };
 
@@ -56,6 +69,9 @@ static const char *const role_names[PART_ROLES] = {
     [PART_TEXT] = "text",
     [PART_TESTS] = "tests",
     [PART_LANGUAGE] = "language",
+    [PART_CHOSEN] = "chosen",
+    [PART_REJECTED] = "rejected",
+    [PART_SCORE] = "score",
 };
 
 /* "NAME[####]": cuts the bracket off. */
@@ -115,7 +131,7 @@ static void read_pair(struct fields *f, char *pair, struct problems *p)
 static void check_own(const struct form *own, struct problems *p)
 {
     bool prompt = own->member[PART_PROMPT][0], answer = own->member[PART_ANSWER][0],
-         completion = own->member[PART_COMPLETION][0],
+         completion = own->member[PART_COMPLETION][0] || own->member[PART_CHOSEN][0],
          whole = own->member[PART_MESSAGES][0] || own->member[PART_TEXT][0];
     if (!whole && !prompt)
         problems_add(p, NULL, 0, "data.fields: no prompt=, messages= or text= in it");
@@ -176,6 +192,8 @@ bool fields_parse(struct fields *f, const char *setting, struct problems *p)
     int before = p->n;
     bool automatic = !setting || !*setting || strcmp(setting, "auto") == 0;
     *f = (struct fields){.form = NULL};
+    f->preferences = !automatic && strcmp(setting, "preferences") == 0;
+    automatic = automatic || f->preferences;
     if (!automatic && strchr(setting, '='))
         read_own(f, setting, p);
     else if (!automatic)

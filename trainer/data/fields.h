@@ -16,6 +16,9 @@ enum part_role {
     PART_TEXT,          /* a text without a prompt */
     PART_TESTS,         /* of a program; every form reads a member of that name, too */
     PART_LANGUAGE,      /* likewise */
+    PART_CHOSEN,        /* of two completions of the prompt the better one */
+    PART_REJECTED,      /* the other */
+    PART_SCORE,         /* what the completion is worth, 0 to 1 */
     PART_ROLES
 };
 
@@ -38,6 +41,7 @@ struct form {
 enum { FIELD_NAMES = 32 };
 struct fields {
     const struct form *form; /* NULL: recognised line by line */
+    bool preferences;        /* as one of a preference, whatever else a line has */
     struct form own;         /* of a mapping */
     char *text;              /* what its names point into */
     /* Members that lines are looked through for: all that a form may name, before the dot. */
@@ -48,9 +52,9 @@ struct fields {
     int names;
 };
 
-/* setting: "auto", the name of a form, or "prompt=question, answer=final, demonstration=why"; an
- * answer may be "answer=NAME[####]" or "answer=NAME[boxed]". NULL or "": auto. false and a problem
- * naming data.fields when it is none of these. Local. */
+/* setting: "auto", "preferences", the name of a form, or "prompt=question, answer=final,
+ * demonstration=why"; an answer may be "answer=NAME[####]" or "answer=NAME[boxed]". NULL or "":
+ * auto. false and a problem naming data.fields when it is none of these. Local. */
 bool fields_parse(struct fields *f, const char *setting, struct problems *p);
 void fields_free(struct fields *f);
 

@@ -51,7 +51,8 @@ struct part {
 /* Records that differ neither in prompt nor in answer are one problem. */
 static uint64_t record_hash(const struct example *r)
 {
-    return problem_hash(r->prompt) * 31 + problem_hash(r->answer ? r->answer : "");
+    const char *answer = r->answer ? r->answer : r->chosen;
+    return problem_hash(r->prompt) * 31 + problem_hash(answer ? answer : "");
 }
 
 static enum split split_of(const struct part *p)

@@ -7,6 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/data/collection.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/heldout.h"
 
 struct source {
@@ -79,6 +80,21 @@ struct source *source_open(const struct settings *set, struct source_needs needs
     if (p->n == before && (s->task || s->files)) return s;
     source_free(s);
     return NULL;
+}
+
+struct source *source_open_preferences(const struct settings *set, const struct together *t,
+                                       struct problems *p)
+{
+    struct settings of = *set;
+    const struct source_needs needs = {SPLITS_BOTH, 1U << SPLIT_TRAIN};
+    const struct together apart = {t ? t->world : NULL, NULL};
+    char none[] = "", lines[] = "preferences";
+    if (!*set->data.preferences) return NULL;
+    if (of.data.task == TASK_FILE || strcmp(of.data.fields, "auto") == 0) of.data.fields = lines;
+    of.data.task = TASK_FILE;
+    of.data.file = of.data.preferences;
+    of.data.heldout_file = none;
+    return source_open(&of, needs, t ? &apart : NULL, p);
 }
 
 void source_keep_index(struct source *s, const char *path)
@@ -208,6 +224,43 @@ bool source_demonstrate(const struct source *s, const struct problem *p, uint32_
     text_add_bytes(out, d, strlen(d));
     if (!strstr(d, "</think>")) text_add(out, "</think><answer>%s</answer>", p->answer);
     return true;
+}
+
+/* One after the other, until there is one that is right, or wrong, as asked. */
+static bool draw_preference(const struct source *s, const struct problem *p, enum split split,
+                            uint32_t index, enum side side, struct text *out)
+{
+    enum { DRAWS = 64 };
+    for (uint32_t k = 1; k <= DRAWS; k++) {
+        struct rng_stream rng = {
+            s->options.seed,
+            {.purpose = RNG_DEMO, .step = (uint32_t)split, .prompt = index, .sample = k}};
+        out->n = 0;
+        s->task->demonstrate(out, p, &s->options, &rng);
+        if (out->cut) return false;
+        struct span answer = completion_answer((struct span){out->at, out->n});
+        bool right = answer.at && task_right(s->task, p, answer.at, answer.n);
+        if (right == (side == SIDE_CHOSEN)) return true;
+    }
+    return false;
+}
+
+/* A side at a time: a text of either may be as long as the buffer. */
+bool source_preference(const struct source *s, const struct problem *p, enum split split,
+                       uint32_t index, enum side side, struct preference *to, struct text *out)
+{
+    *to = (struct preference){.pair = true, .text = out->at};
+    if (s->task) {
+        bool some = draw_preference(s, p, split, index, side, out);
+        to->n = out->n;
+        return some;
+    }
+    const struct example *e = collection_example(s->files, p);
+    to->pair = e->rejected != NULL;
+    to->text = side == SIDE_CHOSEN ? e->chosen : e->rejected;
+    to->n = to->text ? strlen(to->text) : 0;
+    to->label = (float)e->score;
+    return to->text != NULL;
 }
 
 static void sum_text(struct checksum *sum, const char *text)

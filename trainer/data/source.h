@@ -25,6 +25,11 @@ struct source;
  * part of the files; with t NULL local. */
 struct source *source_open(const struct settings *s, struct source_needs needs,
                            const struct together *t, struct problems *p);
+/* data.preferences, every line of them a preference; NULL as well where there are none. The
+ * recipe's data.fields are those of its problems, where these are of a file, too. Collective over
+ * t->world, or local. */
+struct source *source_open_preferences(const struct settings *s, const struct together *t,
+                                       struct problems *p);
 /* For the next start, once the folder of t->index is there (collection_keep_index). Rank 0. */
 void source_keep_index(struct source *s, const char *path);
 void source_free(struct source *s);
@@ -68,6 +73,19 @@ const struct turn *source_turns(const struct source *s, const struct problem *p)
 /* false: this record has no demonstration, or is a conversation. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);
+/* What is preferred: of a pair of completions of a problem's prompt one side, the better or the
+ * other; or one completion, and what it is worth. */
+enum side { SIDE_CHOSEN, SIDE_REJECTED };
+struct preference {
+    bool pair;
+    const char *text; /* (n) in `out`, or valid until a problem is next taken */
+    size_t n;
+    float label; /* where it is no pair: 0 to 1 */
+};
+/* Those of a record that has one. From a generator's problem the first right, or the first wrong,
+ * of some demonstrations drawn for `index`. false: there is none. */
+bool source_preference(const struct source *s, const struct problem *p, enum split split,
+                       uint32_t index, enum side side, struct preference *to, struct text *out);
 /* A checksum of the problems of a split: of all records of a file, in their order; of a generator's
  * first ones, 0 for its held-out ones and for a split that was not read. Equal sums: problem number
  * i is the same. Pure. */

@@ -59,7 +59,10 @@ static void answer(struct loss *l, const struct micro_batch *mb, int from, int t
  * with rows without a target between them. */
 void loss_run(void *ctx, const struct micro_batch *mb, int from, int to)
 {
+    const struct loss *l = ctx;
     memset(mb->dlogp + from, 0, (size_t)(to - from) * sizeof *mb->dlogp);
+    if (l->shape == &loss_scores) /* also of rows without a target: an observation may be last */
+        memcpy(mb->ref_logp + from, mb->logp + from, (size_t)(to - from) * sizeof *mb->logp);
     for (int i = 0; i < mb->rows.seg.n; i++) {
         int first = mb->start[i] > from ? mb->start[i] : from;
         int end = mb->start[i + 1] < to ? mb->start[i + 1] : to;

@@ -5,6 +5,7 @@
 #include "comm/base/log.h"
 #include "trainer/phases/evaluate.h"
 #include "trainer/phases/export.h"
+#include "trainer/phases/reward_model.h"
 #include "trainer/phases/rl.h"
 #include "trainer/phases/sft.h"
 #include "trainer/run/folder.h"
@@ -23,6 +24,13 @@ const struct phase_kind phase_kinds[] = {
                     .size = eval_size,
                     .step = eval_step},
     [PHASE_EXPORT] = {.name = "export", .size = export_size, .step = export_step},
+    [PHASE_REWARD_MODEL] = {.name = "reward_model",
+                            .learns = true,
+                            .lower = "batch",
+                            .size = reward_model_size,
+                            .begin = reward_model_begin,
+                            .step = reward_model_step,
+                            .end = reward_model_end},
 };
 
 static const struct phase_kind *kind_of_phase(const struct phase_settings *k)
@@ -35,6 +43,7 @@ static void phase_start(struct run *r, const struct phase_settings *k)
     r->phase_started = clock_now();
     r->phase_started_at = r->phase_step;
     if (r->phase_step > 0 || !kind_of_phase(k)->learns) return;
+    if (kind_of_phase(k)->begin) kind_of_phase(k)->begin(r);
     optimizer_reset(&r->optimizer);
     if (r->world->sites > 1) outer_begin(&r->outer);
     if (r->stage.local[0].reference) optimizer_snapshot(&r->optimizer);
@@ -95,6 +104,7 @@ static bool phase_run(struct run *r)
     }
     if (r->phase_step < steps || !whole) return stop;
     if (kind_of_phase(k)->learns) skips_warn(r, k);
+    if (kind_of_phase(k)->end) kind_of_phase(k)->end(r);
     r->phase++;
     r->phase_step = 0;
     run_save(r, behind_learning(r));

@@ -4,8 +4,8 @@
 
 #include "trainer/phase.h"
 
-/* By number, as settings count them: sft, grpo, eval, export. What is below hands it in: the
- * planner, resuming, an extent. */
+/* By number, as settings count them: sft, grpo, eval, export, reward_model. What is below hands it
+ * in: the planner, resuming, an extent. */
 extern const struct phase_kind phase_kinds[];
 
 /* Runs all phases from where the run stands. Collective. Exit code: EXIT_DONE or EXIT_STOPPED. */

@@ -6,6 +6,8 @@
 #include "trainer/learn/advantage.h"
 #include "trainer/learn/grpo.h"
 #include "trainer/learn/lr.h"
+#include "trainer/phases/answers.h"
+#include "trainer/phases/model_reward.h"
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/episodes.h"
 #include "trainer/run/grade.h"
@@ -20,6 +22,7 @@ struct phase_size rl_size(const struct phase_settings *k)
                                .questions = k->prompts,
                                .samples = k->samples,
                                .reference = k->kl > 0,
+                               .reward = k->reward_model != 0,
                                .rewards = graders_of(k),
                                .tests_for = graders_for(k, NEEDS_TESTS),
                                .language_for = graders_for(k, NEEDS_LANGUAGE)};
@@ -109,48 +112,11 @@ static int build_mini_batch(struct run *r, const struct phase_settings *k, const
                             int part)
 {
     struct denominator all = {0};
-    long questions = k->prompts; /* times parts: beyond an int */
-    int from = (int)(part * questions / k->mini_batches), n = 0;
-    int to = (int)((part + 1) * questions / k->mini_batches);
+    const int from = answers_first(k, part), to = answers_first(k, part + 1);
+    int n = 0;
     for (int q = from; q < to; q++) count_group(r, k, s->answer, q, &all);
     for (int q = from; q < to; q++) n = build_group(r, k, s->answer, q, &all, n);
     return n;
-}
-
-/* --- where answers are learned from --- */
-
-struct bringing {
-    struct run *run;
-    int samples; /* of a question */
-    const struct step_job *job;
-    struct sequence at; /* fetched last */
-};
-
-/* Answers to one question stand side by side, so that a rank makes tokens of its prompt once. */
-static const struct sequence *fetch(void *bringing, int i)
-{
-    struct bringing *b = bringing;
-    b->at = b->run->scratch->sequence[i];
-    b->at.token = questions_prompt(b->run, b->at.prompt);
-    return &b->at;
-}
-
-static struct parcel parcel_of(void *bringing, int i)
-{
-    const struct bringing *b = bringing;
-    const struct sequence *s = &b->job->sequence[i];
-    struct landing to = learner_landing(&b->run->learner, b->job, i);
-    return (struct parcel){.answer = s->prompt * b->samples + s->sample,
-                           .to = to.pipeline,
-                           .token = to.room.token,
-                           .logp = to.room.logp};
-}
-
-static void bring(void *bringing, const struct step_job *job)
-{
-    struct bringing *b = bringing;
-    b->job = job;
-    rollout_bring(b->run->rollout, &(struct parcels){job->n, parcel_of, b});
 }
 
 /* Update number `update` of the step, from 0: epochs go over the mini-batches in order. */
@@ -159,7 +125,7 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
 {
     const long updates = rl_size(k).updates;
     struct step_stats found;
-    struct bringing bringing = {.run = r, .samples = k->samples};
+    struct answers answers = {.run = r, .samples = k->samples};
     struct step_job job = {.sequence = r->scratch->sequence,
                            .weight = r->scratch->weight,
                            .n = build_mini_batch(r, k, s, (int)(update % k->mini_batches)),
@@ -169,10 +135,10 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
                            .use_reference = k->kl > 0,
                            .adamw = lr_adamw(k, updates, r->phase_step * updates + update),
                            .grad_clip = k->grad_clip,
-                           .fetch = fetch,
-                           .fetch_context = &bringing,
-                           .bring = bring,
-                           .bring_context = &bringing};
+                           .fetch = answers_fetch,
+                           .fetch_context = &answers,
+                           .bring = answers_bring,
+                           .bring_context = &answers};
     if (job.n == 0) return;
     learner_step(&r->learner, &job, &found);
     learned_add(&s->learned, &found);
@@ -193,9 +159,10 @@ static bool sample(struct run *r, const struct phase_settings *k, struct rl_step
 }
 
 /* Every answer was graded when it was finished, on the rank that sampled it. */
-static void grade(struct run *r, const struct phase_settings *k)
+static void grade(struct run *r, const struct phase_settings *k, const struct answer *a)
 {
     grade_gather(r, k->prompts, NULL);
+    model_reward(r, k, a);
     rewards_sum(&r->scratch->rewards, k->prompts, k->samples, k);
 }
 
@@ -237,15 +204,15 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
 }
 
 /* The inner loop of Algorithm 1 of DeepSeekMath (arXiv 2402.03300); its outer one, over reference
- * models, is ref_every. Its last line, a reward model that keeps learning, has no part here:
- * graders are rules. */
+ * models, is ref_every. Its last line, a reward model that keeps learning, is
+ * another phase of kind reward_model between two of these. */
 bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     struct rl_step s = {0};
     if (!sample(r, k, &s)) return false;
     double sampled = clock_now();
-    grade(r, k);
+    grade(r, k, s.answer);
     advantage(r, k, &s);
     s.reward_seconds = clock_now() - sampled;
     learn(r, k, &s);

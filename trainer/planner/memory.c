@@ -97,6 +97,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     int max_mb = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
     struct stage_job stage = memory_stage(job, &mesh, max_mb);
     stage.with_reference = e->reference;
+    stage.with_reward = e->reward;
     stage.keep = e->keep;
     stage_measure(&st, &stage);
     if (e->keep != KEEP_MASTERS) add_arena(m, &st.arena);

@@ -138,6 +138,7 @@ int picture_slices(struct slice **out, const struct memory_job *j, struct mesh_a
     struct optimizer o;
     struct stage_job stage = memory_stage(j, &m, 1);
     stage.with_reference = j->extent.reference;
+    stage.with_reward = j->extent.reward;
     stage_measure(&st, &stage);
     memory_optimizer(&o, j, &st);
     int n = optimizer_slices(&o, NULL, SLICES_SAVE);

@@ -89,7 +89,7 @@ static int phase_of(const struct phase_kind *kinds, const struct settings *s, co
 struct recipe_reading {
     const struct settings *settings;
     struct tokenizer *tokenizer;
-    struct source *source;
+    struct source *source, *preferences; /* preferences NULL: they are of `source` */
     struct chat *chat;
 };
 
@@ -112,6 +112,24 @@ static int demonstration_rows(const struct recipe_reading *r, uint32_t index, st
     return t.n > 0 && (int)t.n <= r->settings->model.max_context ? (int)t.n - 1 : 0;
 }
 
+/* The sides of a preference are sequences 2i and 2i + 1. */
+static int preference_rows(const struct recipe_reading *r, int i, struct text *text)
+{
+    struct problem problem;
+    struct preference to;
+    struct chat_tokens t = {.room = 0};
+    const uint32_t index = (uint32_t)i / 2;
+    const struct source *s = r->preferences ? r->preferences : r->source;
+    source_problem(s, SPLIT_TRAIN, index, &problem);
+    text->n = 0;
+    text->cut = false;
+    if (!source_preference(s, &problem, SPLIT_TRAIN, index, (enum side)(i % 2), &to, text))
+        return 0;
+    chat_prompt(r->chat, problem.prompt, &t);
+    chat_answer(r->chat, to.text, to.n, &t);
+    return (int)t.n <= r->settings->model.max_context ? (int)t.n - 1 : 0;
+}
+
 /* Without <think>. */
 static int prompt_tokens(const struct recipe_reading *r, uint32_t prompt)
 {
@@ -128,6 +146,7 @@ static int sequence_length(const struct recipe *r, const struct recipe_reading *
                            struct text *text)
 {
     if (r->size.demonstrations) return demonstration_rows(from, (uint32_t)i, text);
+    if (r->size.preferences) return preference_rows(from, i, text);
     int context = r->settings.model.max_context, answer = r->job->answer;
     if (answer <= 0) answer = r->settings.phases[r->phase].max_new;
     int n = prompt_tokens(from, (uint32_t)(i / r->size.samples)) + answer;
@@ -161,7 +180,7 @@ static void lengths(struct recipe *r, const struct recipe_reading *from)
     }
     r->typical = r->n > 0 ? sum_more / more / (sum / r->n) : 1;
     r->prompt = r->size.questions > 0 ? mean_prompt(from) : 0;
-    r->forwards = r->size.reference ? 1 : 0;
+    r->forwards = (r->size.reference ? 1 : 0) + (r->size.reward ? 1 : 0);
     free(text.at);
 }
 
@@ -173,6 +192,7 @@ static bool open_data(struct recipe *r, struct problems *p)
     from.tokenizer = vocabulary_open(&r->settings, NULL, &json, p);
     from.source =
         source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, NULL, p);
+    if (r->size.preferences) from.preferences = source_open_preferences(&r->settings, NULL, p);
     const struct chat_job chat = {
         .settings = &r->settings, .tokenizer = from.tokenizer, .tokenizer_json = json};
     if (from.tokenizer) from.chat = chat_new(&chat, p);
@@ -182,10 +202,12 @@ static bool open_data(struct recipe *r, struct problems *p)
         r->shape = shape_of_dims(&r->dims);
         lengths(r, &from);
         if (r->n == 0)
-            problems_add(p, NULL, 0, "no demonstration fits model.max_context %d",
+            problems_add(p, NULL, 0, "no %s fits model.max_context %d",
+                         r->size.preferences ? "preference" : "demonstration",
                          r->settings.model.max_context);
     }
     source_free(from.source);
+    source_free(from.preferences);
     chat_free(from.chat);
     tokenizer_free(from.tokenizer);
     free(json);

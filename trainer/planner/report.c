@@ -134,7 +134,8 @@ static void print_job(const struct recipe *r, const struct layout *l)
            r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows,
            plan_kind_name(l->kind), l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
     print_search(r);
-    if (r->forwards) printf("the reference model's forward passes are included\n");
+    if (r->size.reference) printf("the reference model's forward passes are included\n");
+    if (r->size.reward) printf("the scores' forward passes are included\n");
     if (r->size.questions > 0)
         printf("the rollout is not included; answers are assumed to have %s%d tokens (--answer)\n",
                r->job->answer ? "" : "max_new = ",

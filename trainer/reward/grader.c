@@ -8,6 +8,7 @@ static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
     [GRADER_CODE] = &grader_code,
+    [GRADER_MODEL] = &grader_model,
     [GRADER_LANGUAGE] = &grader_language,
     [GRADER_LENGTH] = &grader_length,
     [GRADER_REPETITION] = &grader_repetition,

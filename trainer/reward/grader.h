@@ -85,6 +85,7 @@ enum {
     GRADER_ACCURACY,
     GRADER_FORMAT,
     GRADER_CODE,
+    GRADER_MODEL,
     GRADER_LANGUAGE,
     GRADER_LENGTH,
     GRADER_REPETITION,
@@ -95,9 +96,9 @@ enum {
     GRADER_RANK,
     GRADERS
 };
-extern const struct grader grader_accuracy, grader_format, grader_code, grader_language,
-    grader_length, grader_repetition, grader_efficiency, grader_consistency, grader_novelty,
-    grader_diversity, grader_rank;
+extern const struct grader grader_accuracy, grader_format, grader_code, grader_model,
+    grader_language, grader_length, grader_repetition, grader_efficiency, grader_consistency,
+    grader_novelty, grader_diversity, grader_rank;
 const struct grader *grader_at(int number);
 /* The number of a name; GRADERS: there is none of it. */
 int grader_named(const char *name);

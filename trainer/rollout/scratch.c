@@ -13,8 +13,13 @@ struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int 
     s.sequence = arena_take_n(a, n, sizeof *s.sequence);
     if (e->demonstrations) {
         s.shown = arena_take_n(a, (size_t)e->sequences, sizeof *s.shown);
-        s.shown_token = arena_take_n(a, (size_t)max_context, sizeof(int));
         s.learn = arena_take_n(a, (size_t)max_context, 1);
+    }
+    if (e->demonstrations || e->preferences > 0)
+        s.shown_token = arena_take_n(a, (size_t)max_context, sizeof(int));
+    if (e->preferences > 0) {
+        s.preferred = arena_take_n(a, (size_t)e->preferences, sizeof *s.preferred);
+        s.score = arena_take_n(a, 2 * (size_t)e->preferences, sizeof *s.score);
     }
     s.weight = arena_take_n(a, n, sizeof(float));
     s.advantage = arena_take_n(a, n, sizeof(float));

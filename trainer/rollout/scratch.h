@@ -12,6 +12,13 @@ struct shown {
     int n, n_prompt, learned; /* tokens; n 0: there is none, -1: it does not fit */
 };
 
+/* A preference as all ranks know it. */
+struct preferred {
+    int n_prompt, n[2]; /* tokens, of either side with its prompt; n 0: there is none, -1: it does
+                           not fit */
+    int label;          /* the bits of a float */
+};
+
 /* A question as all ranks know it. */
 struct asked {
     int n;    /* tokens of its prompt; -1: none of its draws fits */
@@ -39,6 +46,8 @@ struct step_scratch {
     struct shown *shown;
     int *shown_token;
     unsigned char *learn;
+    struct preferred *preferred; /* of preferences (preferences); NULL without any */
+    float *score;                /* of the reward model (sequences); NULL as well */
     float *weight, *advantage;
     bool *equal;            /* (questions) the rewards of its answers are all equal */
     struct rewards rewards; /* of the answers */

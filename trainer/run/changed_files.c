@@ -124,8 +124,13 @@ void changed_data(struct changes *c, const struct run *r, const struct settings 
                                      {q->data_train, r->data_sum[SPLIT_TRAIN]}},
                             held = {{was->heldout_file, is->heldout_file},
                                     {q->data_heldout, r->data_sum[SPLIT_HELDOUT]}};
+    const struct named_file preferred = {{was->preferences, is->preferences},
+                                         {q->data_preferences, r->preferences_sum}};
+    bool inside = other_inputs(then, at, "preferences", means);
+    if (*was->preferences || *is->preferences)
+        compare_file(c, "data.preferences", &preferred, inside, means, "the same preferences");
     if (r->settings.data.task != TASK_FILE && told) return;
-    bool inside = other_inputs(then, at, "problems", means);
+    inside = other_inputs(then, at, "problems", means);
     compare_file(c, "data.file", &train, inside, means, "the same problems");
     compare_file(c, "data.heldout_file", &held, false,
                  "scores before and after this step are of other problems", "the same problems");

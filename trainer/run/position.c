@@ -43,6 +43,7 @@ static const struct state_member MEMBERS[] = {
     {"samples_xxh64", false, true, 0, AT(samples_xxh64), AT(has_sums)},
     {"data_heldout", false, true, 0, AT(data_heldout), 0},
     {"data_train", false, true, 0, AT(data_train), AT(has_data_train)},
+    {"data_preferences", false, true, 0, AT(data_preferences), 0},
     {"chat_template", false, true, 0, AT(chat_template), AT(has_template)},
     {"cluster", false, true, 0, AT(cluster), AT(has_cluster)},
     {"residuals", false, true, 0, AT(residuals), 0},

@@ -13,6 +13,7 @@ struct position {
     long metrics_bytes, samples_bytes;                 /* of the files of these names */
     uint64_t metrics_xxh64, samples_xxh64;             /* of these bytes */
     uint64_t data_train, data_heldout;                 /* source_sum */
+    uint64_t data_preferences;                         /* of both splits; 0: no file */
     uint64_t chat_template, cluster;                   /* chat_sum, struct cluster; 0: no file */
     uint64_t residuals;                                /* optimizer_layout */
     long exchange_began;                               /* struct outer */

@@ -19,6 +19,7 @@
 #include "trainer/data/vocabulary.h"
 #include "trainer/run/episodes.h"
 #include "trainer/run/kernels.h"
+#include "trainer/run/preferences.h"
 #include "trainer/planner/limits.h"
 #include "trainer/run/sites.h"
 
@@ -176,8 +177,8 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
 static void agree_on_files(const struct run *r, struct problems *p)
 {
     const struct settings *s = &r->settings;
-    char what[4][512];
-    struct alike item[5];
+    char what[5][512];
+    struct alike item[6];
     const char *json = r->tokenizer_json ? r->tokenizer_json : "";
     const char *held = *s->data.heldout_file ? s->data.heldout_file : s->data.file;
     snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
@@ -189,9 +190,11 @@ static void agree_on_files(const struct run *r, struct problems *p)
             what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
     snprintf(what[3], sizeof what[3], "the chat template %.400s", s->data.template);
     item[3] = (struct alike){what[3], r->chat ? chat_sum(r->chat) : 0};
-    item[4] = (struct alike){"", kernels_sum(r->ops)};
-    if (alike(r->world, p, item, 5)) return;
-    alike_or_end(r->world, p, item, 4);
+    snprintf(what[4], sizeof what[4], "the data file %.400s", s->data.preferences);
+    item[4] = (struct alike){what[4], r->preferences_sum};
+    item[5] = (struct alike){"", kernels_sum(r->ops)};
+    if (alike(r->world, p, item, 6)) return;
+    alike_or_end(r->world, p, item, 5);
     kernels_alike(r->world, r->ops);
 }
 
@@ -218,6 +221,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     size_text(r, &p);
     const struct together together = {w, e.index};
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &together, &p);
+    if (e.preferences > 0) preferences_open(r, &together, &p);
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
     limits_micro_batches(&r->settings, &e, &p);
@@ -243,6 +247,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
                                     .max_mb = max_mb,
                                     .keep = e.keep,
                                     .with_reference = e.reference,
+                                    .with_reward = e.reward,
                                     .never = {r->never.n, r->never.range}};
     if (e.keep == KEEP_MASTERS)
         stage_measure(&r->stage, &stage);
@@ -281,6 +286,7 @@ void run_close(struct run *r)
     stage_free(&r->stage);
     mesh_free(&r->mesh);
     source_free(r->source);
+    source_free(r->preferences);
     chat_free(r->chat);
     tokenizer_free(r->tokenizer);
     never_free(&r->never);

@@ -31,13 +31,15 @@ struct run {
     const struct transport *transport; /* and with it the device */
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
-    const char *folder;        /* of a training run: settings.run.out, or this site's in it */
-    struct ends ends;          /* chat_ends */
-    struct never_tokens never; /* model.never_tokens; none where all tokens count */
-    struct attachments files;  /* of an imported model; rank 0 saves them with every checkpoint */
-    struct chat *chat;         /* how prompts and demonstrations become tokens */
-    struct source *source;     /* NULL when no problems are asked for */
-    uint64_t data_sum[2];      /* source_sum of either split, for checkpoints */
+    const char *folder;         /* of a training run: settings.run.out, or this site's in it */
+    struct ends ends;           /* chat_ends */
+    struct never_tokens never;  /* model.never_tokens; none where all tokens count */
+    struct attachments files;   /* of an imported model; rank 0 saves them with every checkpoint */
+    struct chat *chat;          /* how prompts and demonstrations become tokens */
+    struct source *source;      /* NULL when no problems are asked for */
+    struct source *preferences; /* data.preferences; NULL: they are of `source` */
+    uint64_t data_sum[2];       /* source_sum of either split, for checkpoints */
+    uint64_t preferences_sum;
     struct stage stage;
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */

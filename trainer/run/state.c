@@ -38,6 +38,7 @@ static void put_sums(const struct run *r, json_t *state)
     position_put_sum(state, "samples_xxh64", samples);
     position_put_sum(state, "data_train", r->data_sum[SPLIT_TRAIN]);
     position_put_sum(state, "data_heldout", r->data_sum[SPLIT_HELDOUT]);
+    if (r->preferences) position_put_sum(state, "data_preferences", r->preferences_sum);
     position_put_sum(state, "chat_template", chat_sum(r->chat));
     position_put_sum(state, "cluster", settings_cluster_sum(&r->settings));
 }
@@ -179,10 +180,17 @@ static bool is_read(const struct checkpoint *c, const struct slice *s)
     return !s->optional || checkpoint_has(c, s->name);
 }
 
-/* The masters are there: weights of them, where both are kept. */
+/* The masters are there: weights of them, where both are kept. In the middle of its phase the
+ * reward model is what learns. */
 static void publish(struct run *r, bool reference)
 {
     if (r->stage.keep != KEEP_TRAINING) return;
+    const bool within = r->phase_step > 0 && r->phase < r->settings.n_phases;
+    if (r->stage.with_reward) {
+        optimizer_publish_reward(&r->optimizer);
+        optimizer_learn_reward(&r->optimizer,
+                               within && r->settings.phases[r->phase].kind == PHASE_REWARD_MODEL);
+    }
     optimizer_publish(&r->optimizer);
     if (!r->stage.local[0].reference) return;
     if (reference)

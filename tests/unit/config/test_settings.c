@@ -78,7 +78,8 @@ START_TEST(choices_by_name)
         ck_assert_int_eq(c->value, rows[i].value);
         ck_assert_ptr_eq(c, choice_of(k, rows[i].value));
     }
-    ck_assert_uint_eq(setting_find(&sections[SECTION_PHASE], "batch")->kinds, 1u << PHASE_SFT);
+    ck_assert_uint_eq(setting_find(&sections[SECTION_PHASE], "batch")->kinds,
+                      1u << PHASE_SFT | 1u << PHASE_REWARD_MODEL);
     ck_assert_uint_eq(setting_find(&sections[SECTION_PHASE], "samples")->kinds,
                       1u << PHASE_GRPO | 1u << PHASE_EVAL);
     ck_assert_uint_eq(setting_find(&sections[SECTION_PHASE], "name")->kinds, ~0u);
@@ -196,10 +197,10 @@ START_TEST(places_are_checked)
     refused("phases: {kind: sft}\n",
             "r.yaml:1: phases is a list: start every phase with `- kind: ...`");
     refused("phases:\n- lr: 1\n",
-            "r.yaml:2: a phase without a kind: write kind: sft|grpo|eval|export");
+            "r.yaml:2: a phase without a kind: write kind: sft|grpo|eval|export|reward_model");
     refused("phases:\n-\n", "r.yaml:2: an empty phase: write `- kind: ...`");
     refused("phases:\n- kind: eval\n  lr: 1\n",
-            "r.yaml:3: lr is not used by the phase kind eval, only by sft, grpo");
+            "r.yaml:3: lr is not used by the phase kind eval, only by sft, grpo, reward_model");
     refused("- 1\n",
             "r.yaml:1: a recipe takes settings, one per line as `name: value`, not a list");
     refused("{a: 1}: 2\n", "r.yaml:1: a setting's name is one word, not a mapping");
@@ -279,8 +280,8 @@ START_TEST(set_overrides)
         {"phases.late.kl=0.1", NULL},
         {"phases.1.samples=16", NULL},
         {"out=", NULL},
-        {"phases.grpo.batch=1",
-         "--set phases.grpo.batch=1: batch is not used by the phase kind grpo, only by sft"},
+        {"phases.grpo.batch=1", "--set phases.grpo.batch=1: batch is not used by the phase kind "
+                                "grpo, only by sft, reward_model"},
         {"phases.grop.lr=1", "--set phases.grop.lr=1: no phase is called grop; the phases are: 0 "
                              "sft, 1 grpo, 2 late, 3 eval"},
         {"phases.4.lr=1", "--set phases.4.lr=1: no phase is called 4; the phases are: 0 sft, 1 "

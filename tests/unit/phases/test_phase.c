@@ -24,7 +24,7 @@ START_TEST(rows)
         ck_assert_str_eq(row->name, kind->choices[n].name);
         ck_assert_int_eq(row->learns, phase_takes(&k, "lr"));
         ck_assert_int_eq(row->learns, size.sequences > 0);
-        ck_assert_int_eq(size.demonstrations, phase_takes(&k, "batch"));
+        ck_assert_int_eq(size.demonstrations || size.preferences, phase_takes(&k, "batch"));
         ck_assert_int_eq(size.questions > 0, phase_takes(&k, "prompts"));
         ck_assert_int_eq(phase_steps(&k), row->learns ? 7 : 1);
         ck_assert(!row->learns || size.updates <= phase_most_updates(&k));
