@@ -91,8 +91,8 @@ static struct span named(const struct example_reading *d, const char *name)
 
 /* A role's member by the first of its names that the line has, which goes to *name, else the first
  * of all. */
-struct span example_member(const struct example_reading *d, const struct form *form,
-                           enum part_role role, const char **name)
+static struct span example_member(const struct example_reading *d, const struct form *form,
+                                  enum part_role role, const char **name)
 {
     struct span value = {NULL, 0};
     *name = form->member[role][0];
@@ -168,7 +168,8 @@ static struct span copy_unescaped(struct example *r, struct span value)
 
 /* A role's text; *out.at NULL where the line has none. Problems of the forms read and said before
  * there were others keep to strings; the others take whole numbers, too. */
-bool example_text(struct example_reading *d, enum part_role role, bool needed, struct span *out)
+static bool example_text(struct example_reading *d, enum part_role role, bool needed,
+                         struct span *out)
 {
     const char *name;
     struct span value = example_member(d, d->form, role, &name);
@@ -260,7 +261,7 @@ static bool take_turn(struct example_reading *d, struct span message)
     return true;
 }
 
-bool example_turns(struct example_reading *d, struct span list, const char *name)
+static bool example_turns(struct example_reading *d, struct span list, const char *name)
 {
     struct scan s = scan_of(list);
     bool first = true;
@@ -390,7 +391,7 @@ static bool take_answer(struct example_reading *d)
 }
 
 /* A prompt, which may be a list of messages, with its completion, if the form has one. */
-bool example_prompt(struct example_reading *d)
+static bool example_prompt(struct example_reading *d)
 {
     const char *name;
     struct example *r = d->r;
@@ -429,11 +430,14 @@ static bool take_whole_text(struct example_reading *d)
     return true;
 }
 
+static const struct example_takes takes = {example_member, example_text, example_turns,
+                                           example_prompt};
+
 /* Conversations before single answers: their records may have an answer, too, to be graded by. */
 bool example_read(struct example *r, const char *line, size_t n, const struct fields *f,
                   char why[EXAMPLE_WHY])
 {
-    struct example_reading d = {.r = r, .f = f, .why = why};
+    struct example_reading d = {.r = r, .f = f, .take = &takes, .why = why};
     const char *name;
     make_room(r, n);
     r->prompt = r->answer = r->demonstration = r->tests = r->language = NULL;

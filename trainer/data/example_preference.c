@@ -23,15 +23,15 @@ static bool say(const struct example_reading *d, const char *format, const char 
 static bool take_preferred(struct example_reading *d, enum part_role role, const char **out)
 {
     const char *name;
-    struct span list = example_member(d, d->form, role, &name), text;
+    struct span list = d->take->member(d, d->form, role, &name), text;
     if (value_is(list, '[')) {
         int before = d->r->turns;
-        if (!example_turns(d, list, name)) return false;
+        if (!d->take->turns(d, list, name)) return false;
         *out = d->r->turn[d->r->turns - 1].text;
         d->r->turns = before;
         return true;
     }
-    if (!example_text(d, role, true, &text)) return false;
+    if (!d->take->text(d, role, true, &text)) return false;
     *out = text.at;
     return true;
 }
@@ -40,7 +40,7 @@ static bool take_score(struct example_reading *d)
 {
     const char *name;
     char number[32] = "", *end = number;
-    struct span value = example_member(d, d->form, PART_SCORE, &name);
+    struct span value = d->take->member(d, d->form, PART_SCORE, &name);
     if (value.n < sizeof number) memcpy(number, value.at, value.n);
     d->r->score = strtod(number, &end);
     if (end == number || *end || !(d->r->score >= 0 && d->r->score <= 1))
@@ -52,7 +52,7 @@ static bool take_score(struct example_reading *d)
 bool example_preference(struct example_reading *d)
 {
     struct example *r = d->r;
-    if (!example_prompt(d)) return false;
+    if (!d->take->prompt(d)) return false;
     if (d->form->member[PART_SCORE][0])
         return take_preferred(d, PART_COMPLETION, &r->chosen) && take_score(d);
     if (!take_preferred(d, PART_CHOSEN, &r->chosen) ||
