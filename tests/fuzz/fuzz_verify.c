@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
         if (right[i] < 0 || right[i] > total[i]) abort();
     verdict_of(t, &p, whole, false);
     verdict_of(NULL, &p, whole, true);
+    verdict_by_value(&p, whole, true);
     completion_in_form(whole);
     answer_equal(whole, answer.at ? answer : (struct span){p.answer, 1});
     return 0;

@@ -226,6 +226,9 @@ static void check_data(const struct check *c)
         complain(c, line->heldout_file, "data.heldout_file is used only with task: file");
     if (d->task != TASK_FILE && strcmp(d->fields, "auto") != 0)
         complain(c, line->fields, "data.fields is used only with task: file");
+    if (d->task != TASK_FILE && d->verifier != VERIFIER_EXACT)
+        complain(c, line->verifier,
+                 "data.verifier is used only with task: file: a generator checks its own answers");
     if (d->micro_batch_tokens < c->s->model.max_context)
         complain(c, line->micro_batch_tokens,
                  "micro_batch_tokens %d is less than max_context %d: the longest sequence would "
@@ -348,6 +351,10 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
         complain(c, line->length_cache,
                  "%s: length_cache %d is longer than the longest answer, max_new %d", ph->name,
                  ph->length_cache, ph->max_new);
+    if (ph->reward_math > 0 && c->s->data.task != TASK_FILE)
+        complain(c, line->reward_math,
+                 "%s: reward_math compares with the answers of a file: use it with task: file",
+                 ph->name);
     if (ph->ref_every > 0 && ph->kl <= 0)
         complain(c, line->ref_every, "%s: ref_every has no effect without kl: no reference is kept",
                  ph->name);

@@ -60,6 +60,7 @@ bool settings_can_sample(long prompts, long samples);
 
 /* clang-format off */
 enum { TASK_CHOICES(CHOICE_VALUE) };
+enum { VERIFIER_CHOICES(CHOICE_VALUE) };
 enum { BAD_LINES_CHOICES(CHOICE_VALUE) };
 enum { DEVICE_CHOICES(CHOICE_VALUE) };
 enum { SCHEDULE_CHOICES(CHOICE_VALUE) SCHEDULES };

@@ -21,6 +21,10 @@
     X(TASK_PROGRAMS, "programs")                 \
     X(TASK_FILE, "file")
 
+#define VERIFIER_CHOICES(X)    \
+    X(VERIFIER_EXACT, "exact") \
+    X(VERIFIER_MATH, "math")
+
 #define BAD_LINES_CHOICES(X)      \
     X(BAD_LINES_REFUSE, "refuse") \
     X(BAD_LINES_SKIP, "skip")

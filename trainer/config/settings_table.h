@@ -225,6 +225,9 @@ enum { STR_LIST = 1 };
       "a question ends in <think>, also where the template does not put it there, and the answer " \
       "goes on behind it, as R1's; false: as the template has it. A Hugging Face folder that is "  \
       "asked as it is: false")                                                                     \
+    X(ENUM, verifier, VERIFIER_EXACT, VERIFIER_CHOICES, 0, "",                                     \
+      "task file: what accuracy and evaluations take for right. exact: the line's answer as it "   \
+      "is written, or the same decimal number; math: the same value (docs/REWARDS.md)")            \
     X(ENUM, bad_lines, BAD_LINES_REFUSE, BAD_LINES_CHOICES, 0, "",                                 \
       "a line that cannot be read ends the job, with up to 20 named; skip: it is left out, named " \
       "and "                                                                                       \
@@ -347,6 +350,8 @@ enum { STR_LIST = 1 };
       "leave answers cut at max_new out of the loss, of what aggregate counts and of kl; "         \
       "their rewards still count in the mean and std of their group")                              \
     REWARD_SETTINGS(X)                                                                             \
+    X(REAL, reward_math, 0.0, 0, 100, "", GRPO,                                                    \
+      "weight of the math reward: answers of the value that the file gives")                       \
     X(REAL, reward_code, 0.0, 0, 100, "", GRPO,                                                    \
       "weight of the code reward: programs that pass the tests of their problem")                  \
     X(REAL, code_time, 2, 0.05, 3600, "seconds", SFT | GRPO | EVAL,                                \

@@ -20,6 +20,7 @@ const char *reason_text(enum reason why)
         [REASON_OTHER_FORM] = "right value in another form",
         [REASON_OTHER_TEXT] = "another text",
         [REASON_BY_TESTS] = "judged by its tests",
+        [REASON_UNDECIDED] = "undecided",
     };
     INVARIANT(why >= 0 && why < REASONS && texts[why], "verdict %d", (int)why);
     return texts[why];

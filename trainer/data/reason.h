@@ -21,6 +21,7 @@ enum reason {
     REASON_OTHER_FORM,
     REASON_OTHER_TEXT,
     REASON_BY_TESTS, /* a program: its tests say, elsewhere */
+    REASON_UNDECIDED, /* by value: nothing can be compared */
     REASONS
 };
 /* "right", "no </think>", "wrong value", ...: for samples.jsonl and people. */

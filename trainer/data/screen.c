@@ -149,6 +149,10 @@ static bool look_at(struct look *l, const struct problem *p, int place)
         found_add(&l->seen.long_prompts, place);
         return false;
     }
+    if (how->ungradable && !p->no_answer && how->ungradable(p)) {
+        found_add(&l->seen.ungradable, place);
+        return false;
+    }
     int room = how->max_context - n;
     if (room < how->max_new[l->split]) {
         if (l->seen.little_room.n == 0 || room < l->seen.least_room) l->seen.least_room = room;
@@ -234,7 +238,9 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
     look_at_all(&l);
     bool refused = screen_say_long_prompts(&l);
     refused = screen_say_no_rendering(&l) || refused;
-    bool some = l.seen.long_prompts.n + l.seen.no_rendering.n > 0 && !refused;
+    refused = screen_say_ungradable(&l) || refused;
+    const struct seen *seen = &l.seen;
+    bool some = seen->long_prompts.n + seen->no_rendering.n + seen->ungradable.n > 0 && !refused;
     if (l.n > 0 && !refused) {
         screen_say_little_room(&l);
         screen_say_long_answers(&l);

@@ -110,6 +110,27 @@ bool screen_say_no_rendering(const struct look *l)
     return refuse;
 }
 
+/* Whatever is answered, nobody could say whether it is right: a reward of 0 would teach something
+ * else. true: too many are. */
+bool screen_say_ungradable(const struct look *l)
+{
+    const struct found *f = &l->seen.ungradable;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    struct problem first;
+    if (f->n == 0) return false;
+    bool refuse = f->n == l->n || (double)f->n / l->n > l->how->leave_out;
+    source_look(l->source, l->split, f->place[0], &first);
+    text_add(&text, "%s problems whose answer cannot be compared by value: ", split_name(l));
+    say_which(l, f, l->n, &text);
+    text_add(&text, ": %s; %s", l->how->ungradable(&first),
+             refuse ? "write them as docs/REWARDS.md says, raise data.leave_out, or set "
+                      "data.verifier: exact and reward_math: 0"
+                    : "left out");
+    say_found(l, refuse, f, message);
+    return refuse;
+}
+
 /* Only a warning: such answers are cut, which mask_truncated and rewards take care of. */
 void screen_say_little_room(const struct look *l)
 {

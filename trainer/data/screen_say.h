@@ -19,7 +19,8 @@ struct found {
 /* What is found in a run of problems; of two runs, seen_join. */
 struct seen {
     struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten, no_answer, no_rendering, unlearnable, no_tests, no_language;
+    struct found unread, unwritten, no_answer, no_rendering, ungradable, unlearnable, no_tests,
+        no_language;
     int never;           /* of the first that is unlearnable: the token */
     char why[JINJA_WHY]; /* of the first without a rendering */
     int longest_prompt, longest_demonstration, least_room;
@@ -57,10 +58,12 @@ int screen_first(const struct look *l, int rank);
 /* keep and seen of all ranks, where there was this rank's. Collective over its world. */
 void screen_share(struct look *l);
 
-/* Prompts without room for an answer; conversations that the template refuses. true: there are too
+/* Prompts without room for an answer; conversations that the template refuses; answers that
+ * the verifier cannot read. true: there are too
  * many of them, which is a problem. */
 bool screen_say_long_prompts(const struct look *l);
 bool screen_say_no_rendering(const struct look *l);
+bool screen_say_ungradable(const struct look *l);
 /* All else; for a split with problems in it. */
 void screen_say_little_room(const struct look *l);
 void screen_say_long_answers(const struct look *l);

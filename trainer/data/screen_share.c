@@ -38,6 +38,7 @@ void seen_join(struct seen *a, const struct seen *b)
     found_join(&a->unwritten, &b->unwritten);
     found_join(&a->no_answer, &b->no_answer);
     found_join(&a->no_rendering, &b->no_rendering);
+    found_join(&a->ungradable, &b->ungradable);
     found_join(&a->unlearnable, &b->unlearnable);
     found_join(&a->no_tests, &b->no_tests);
     found_join(&a->no_language, &b->no_language);

@@ -7,6 +7,7 @@
 static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
+    [GRADER_MATH] = &grader_math,
     [GRADER_CODE] = &grader_code,
     [GRADER_MODEL] = &grader_model,
     [GRADER_LANGUAGE] = &grader_language,
@@ -97,7 +98,10 @@ static void read_text(const struct grading *g, struct completion *c)
 void grading_read(const struct grading *g, struct completion *c, unsigned needs)
 {
     if ((needs & NEEDS_TEXT) == NEEDS_TEXT && c->token) read_text(g, c);
-    if ((needs & NEEDS_VERDICT) == NEEDS_VERDICT)
-        c->verdict =
-            verdict_of(g->task, c->problem, (struct span){c->text, c->bytes}, c->truncated);
+    if ((needs & NEEDS_VERDICT) != NEEDS_VERDICT) return;
+    struct span text = {c->text, c->bytes};
+    if (!g->task && g->verifier == VERIFIER_MATH)
+        c->verdict = verdict_by_value(c->problem, text, c->truncated);
+    else
+        c->verdict = verdict_of(g->task, c->problem, text, c->truncated);
 }

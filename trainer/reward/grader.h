@@ -84,6 +84,7 @@ struct grader {
 enum {
     GRADER_ACCURACY,
     GRADER_FORMAT,
+    GRADER_MATH,
     GRADER_CODE,
     GRADER_MODEL,
     GRADER_LANGUAGE,
@@ -96,7 +97,7 @@ enum {
     GRADER_RANK,
     GRADERS
 };
-extern const struct grader grader_accuracy, grader_format, grader_code, grader_model,
+extern const struct grader grader_accuracy, grader_format, grader_math, grader_code, grader_model,
     grader_language, grader_length, grader_repetition, grader_efficiency, grader_consistency,
     grader_novelty, grader_diversity, grader_rank;
 const struct grader *grader_at(int number);
@@ -120,6 +121,7 @@ struct grading {
     const struct tokenizer *tokenizer;
     struct ends ends;        /* that may stand at the end of an answer */
     const struct task *task; /* NULL: the problems are a file's */
+    int verifier;            /* of a file: enum VERIFIER_... */
     bool parts;              /* rewards_grade counts the task's parts of a completion, too */
     char *text;              /* (text_size) any completion, until the next is read */
     size_t text_size;

@@ -20,4 +20,8 @@ struct verdict {
 struct verdict verdict_of(const struct task *task, const struct problem *p, struct span completion,
                           bool truncated);
 
+/* The same for a problem of a file by the value of the answer (math.h, whose rules also say which
+ * part of the completion that is). Votes are equal for equal values. Local; FLINT allocates. */
+struct verdict verdict_by_value(const struct problem *p, struct span completion, bool truncated);
+
 #endif

@@ -9,6 +9,7 @@ static struct grading grading_of(const struct run *r)
     return (struct grading){.tokenizer = r->tokenizer,
                             .ends = r->ends,
                             .task = source_task(r->source),
+                            .verifier = r->settings.data.verifier,
                             .server = grade_server(),
                             .thinks = r->settings.data.think,
                             .text = r->scratch->text,

@@ -21,6 +21,7 @@
 #include "trainer/run/kernels.h"
 #include "trainer/run/preferences.h"
 #include "trainer/planner/limits.h"
+#include "trainer/reward/math/math.h"
 #include "trainer/run/sites.h"
 
 /* --- putting together --- */
@@ -124,6 +125,20 @@ static uint64_t screened_sum(const struct run *r)
     return checksum(of, sizeof of, 0) | 1;
 }
 
+/* Does anything that this run does grade a file's answers by value? */
+static bool by_value(const struct run *r)
+{
+    const struct settings *s = &r->settings;
+    bool any = s->data.verifier == VERIFIER_MATH;
+    for (int i = 0; i < s->n_phases; i++) any = any || s->phases[i].reward_math > 0;
+    return any && !source_task(r->source);
+}
+
+static const char *ungradable(const struct problem *p)
+{
+    return math_unreadable((struct span){p->answer, strlen(p->answer)});
+}
+
 /* Problems that the model could not read, or never solve, are told before anything is made. Ranks
  * that have read the same look at a part each; others will be told that they have not. */
 static void screen(struct run *r, const struct extent *e, struct problems *p)
@@ -138,6 +153,7 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
                                .demonstrations = e->demonstrations,
                                .heldout = e->heldout,
                                .max_new = {e->longest[SPLIT_TRAIN], e->longest[SPLIT_HELDOUT]},
+                               .ungradable = by_value(r) ? ungradable : NULL,
                                .tests_for = e->tests_for,
                                .language_for = e->language_for,
                                .speaks = r->world->first + r->world->rank == 0,

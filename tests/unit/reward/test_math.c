@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/reward/math/math.h"
+#include "trainer/reward/verdict.h"
 #include "tests/support/check_unit.h"
 
 static struct span span_of(const char *s)
@@ -116,8 +117,110 @@ START_TEST(votes_are_by_value)
 }
 END_TEST
 
-#define TESTS(X)      \
-    X(labelled_pairs) \
-    X(votes_are_by_value)
+/* --- pairs from elsewhere --- */
+
+/* What tests/peers/test_math_verify.py asks: the file MATH_CASES has expected answers and answers,
+ * each closed by byte 0x1e; MATH_CASES.verdicts gets a sign for each pair. */
+START_TEST(asked_pairs)
+{
+    const char *path = getenv("MATH_CASES");
+    char name[1024], why[128];
+    size_t n[2] = {0, 0}, length = 0;
+    static char text[2][1 << 16];
+    int c, which = 0;
+    if (!path) return;
+    snprintf(name, sizeof name, "%s.verdicts", path);
+    FILE *in = fopen(path, "rb"), *out = fopen(name, "wb");
+    ck_assert(in && out);
+    while ((c = getc(in)) != EOF) {
+        if (c != 0x1e && length < sizeof text[0]) text[which][length++] = (char)c;
+        if (c != 0x1e) continue;
+        n[which] = length;
+        length = 0;
+        if (which == 1)
+            putc(signs[math_compare((struct span){text[1], n[1]}, (struct span){text[0], n[0]}, why,
+                                    sizeof why)],
+                 out);
+        which = !which;
+    }
+    fclose(in);
+    ck_assert_int_eq(fclose(out), 0);
+    math_forget();
+}
+END_TEST
+
+/* --- as a verdict --- */
+
+START_TEST(verdicts_by_value)
+{
+    static const struct {
+        const char *completion;
+        bool truncated;
+        enum reason why;
+    } rows[] = {
+        {"x</think><answer>0.5</answer>", false, REASON_RIGHT},
+        {"x</think>\\boxed{\\frac24}", false, REASON_RIGHT},
+        {"x</think>\\boxed{\\frac24}", true, REASON_RIGHT},
+        {"x</think><answer>0.4</answer>", false, REASON_WRONG_VALUE},
+        {"x</think><answer></answer>", false, REASON_EMPTY},
+        {"x</think><answer>0.5", false, REASON_NOT_CLOSED},
+        {"x</think><answer>0.5", true, REASON_TRUNCATED},
+        {"x</think>0.5", false, REASON_NO_ANSWER},
+        {"0.5", false, REASON_NO_END_OF_THOUGHT},
+    };
+    struct problem p = {.answer = "1/2"}, other = {.answer = "\\int x"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct verdict v = verdict_by_value(&p, span_of(rows[i].completion), rows[i].truncated);
+        ck_assert_msg(v.why == rows[i].why, "%s: %s", rows[i].completion, reason_text(v.why));
+        ck_assert_int_eq(v.vote != 0, reason_votes(v.why));
+    }
+    struct verdict v = verdict_by_value(&other, span_of(rows[0].completion), false);
+    ck_assert_int_eq(v.why, REASON_UNDECIDED);
+    ck_assert_str_eq(v.read, "0.5");
+    ck_assert_ptr_null(math_unreadable(span_of("\\frac12")));
+    ck_assert_ptr_nonnull(math_unreadable(span_of("\\int x")));
+    ck_assert_ptr_nonnull(math_unreadable(span_of("2\\frac12x")));
+    math_forget();
+}
+END_TEST
+
+/* --- long and broken completions --- */
+
+/* A megabyte of one piece behind, before and in an answer. */
+START_TEST(megabytes)
+{
+    static const char *const pieces[] = {
+        "9",        "(",  "{", "\\boxed{",           "\\boxed{1}", "<answer>", "####",
+        "</think>", "\\", " ", "<answer>1</answer>", "\xff",       "\n"};
+    enum { BYTES = 10 << 20 };
+    char *text = malloc(BYTES + 64), why[128];
+    for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
+        size_t n = 0, length = strlen(pieces[k]);
+        memcpy(text, "x</think>", n = 9);
+        for (; n + length < BYTES; n += length) memcpy(text + n, pieces[k], length);
+        enum math_verdict v = math_grade((struct span){text, n}, span_of("7"), why, sizeof why);
+        ck_assert_msg(v == MATH_NO_ANSWER || v == MATH_WRONG, "%s: %d", pieces[k], (int)v);
+        math_grade(span_of("x</think>\\boxed{7}"), (struct span){text, n}, why, sizeof why);
+        memcpy(text + n, "</think>\\boxed{7}", 17);
+        v = math_grade((struct span){text, n + 17}, span_of("7"), why, sizeof why);
+        ck_assert_msg(v == MATH_CORRECT, "%s: %s", pieces[k], why);
+    }
+    free(text);
+    ck_assert_int_eq(math_grade((struct span){NULL, 0}, span_of("7"), why, sizeof why),
+                     MATH_NO_ANSWER);
+    ck_assert_int_eq(math_compare((struct span){"", 0}, span_of("7"), why, sizeof why),
+                     MATH_NO_ANSWER);
+    ck_assert_int_eq(math_compare(span_of("7"), (struct span){NULL, 0}, why, sizeof why),
+                     MATH_UNDECIDED);
+    math_forget();
+}
+END_TEST
+
+#define TESTS(X)          \
+    X(labelled_pairs)     \
+    X(votes_are_by_value) \
+    X(verdicts_by_value)  \
+    X(megabytes)          \
+    X(asked_pairs)
 
 UNIT_MAIN("math")

@@ -66,8 +66,8 @@ static void add_chain(struct math_work *w, struct intervals *s, const struct nod
     bool down_too = second->op == RELATION_MORE || second->op == RELATION_AT_LEAST;
     bool left = first->op == RELATION_AT_MOST || first->op == RELATION_AT_LEAST;
     bool right = second->op == RELATION_AT_MOST || second->op == RELATION_AT_LEAST;
-    if (chain->n != 2 || w->node[first->b].kind != NODE_NAME || (up && !up_too) ||
-        (down && !down_too) || (!up && !down))
+    if (chain->n != 2 || !math_is_name(w, first->b) || (up && !up_too) || (down && !down_too) ||
+        (!up && !down))
         s->bad = true;
     else if (up)
         add(s, first->a, second->b, left | right << 1);

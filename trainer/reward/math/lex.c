@@ -287,6 +287,7 @@ static void named_command(struct lexer *l)
     size_t n = 0, start = l->i;
     while (is_letter(at(l, l->i + n))) n++;
     struct span name = here(l, n), content;
+    if (n > 4 && memcmp(name.at, "quad", 4) == 0) name.n = n = 4; /* \quadx */
     l->i += n;
     const struct command *c = math_command(name);
     int function = math_function(name);

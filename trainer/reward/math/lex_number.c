@@ -19,7 +19,8 @@ static size_t digits(struct span s, size_t i)
  * LaTeX ("{,}"), or a thin space; 0: nothing does. */
 static size_t separator(struct span s, size_t i)
 {
-    static const char *const all[] = {"{,}", ",\\!", "\\!,", "\\,", "\\ ", "\\;", "~", " "};
+    static const char *const all[] = {"{,}", ",\\!", "\\!,", ",\\! ", "\\,",
+                                      "\\ ", "\\;",  "~",    " "};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         size_t n = strlen(all[k]);
         if (i + n <= s.n && memcmp(s.at + i, all[k], n) == 0 && is_digit(s, i + n)) return n;

@@ -112,6 +112,22 @@ enum math_verdict math_compare(struct span answer, struct span expected, char *w
     return compare(&given, &right, why, n);
 }
 
+const char *math_unreadable(struct span expected)
+{
+    char bytes[MATH_ANSWER + 1];
+    struct extracted e = {.text = {bytes, 0, sizeof bytes, false}};
+    struct tokens t;
+    struct math_work w;
+    bool two;
+    const char *trouble = math_expected(&e, expected);
+    if (!trouble) trouble = math_lex(&t, (struct span){bytes, e.text.n});
+    if (trouble || t.n == 0) return trouble ? trouble : "it is empty";
+    math_work_begin(&w);
+    math_parse(&w, &t, 0, &trouble, &two);
+    math_work_end(&w);
+    return !trouble && two ? "it can be read in two ways" : trouble;
+}
+
 void math_forget(void)
 {
     flint_cleanup();

@@ -23,6 +23,7 @@ enum math_verdict {
     MATH_UNDECIDED, /* the expected answer cannot be read, or the comparison took too many steps */
     MATH_VERDICTS
 };
+enum { MATH_WHY = 128 }; /* bytes that a reason needs */
 /* "correct", "wrong", "no answer", "undecided". */
 const char *math_verdict_text(enum math_verdict v);
 
@@ -33,6 +34,10 @@ enum math_verdict math_grade(struct span completion, struct span expected, char 
 
 /* The same for an answer that was extracted already. */
 enum math_verdict math_compare(struct span answer, struct span expected, char *why, size_t n);
+
+/* Can an expected answer be compared by value? NULL, or why not: every answer would be undecided.
+ */
+const char *math_unreadable(struct span expected);
 
 /* Equal for answers of equal value (1/2, 0.5, \frac12), whatever was expected: what a majority
  * votes by. Never 0; for what cannot be read, of its text. Local. */

@@ -80,16 +80,18 @@ static int ratio(struct parse *p)
     char bytes[MATH_NAME] = {0};
     struct text name = {bytes, 0, sizeof bytes, false};
     bool colon = false;
-    int n = 0;
+    int n = 0, value = 0; /* what stands behind the last "=" */
     for (int depth = 0; depth > 0 || !ends(parse_token(p, n)); n++) {
         int kind = parse_token(p, n)->kind;
         if (kind == TOKEN_END) break;
         depth += kind == '(' || kind == '[' || kind == '{' || kind == TOKEN_OPEN;
         depth -= kind == ')' || kind == ']' || kind == '}' || kind == TOKEN_CLOSE;
         colon |= kind == ':' && depth == 0;
+        bool equal = kind == TOKEN_RELATION && parse_token(p, n)->id == RELATION_EQUAL;
+        if (equal && depth == 0) value = n + 1;
     }
     if (!colon) return 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = value; i < n; i++) {
         const struct token *t = parse_token(p, i);
         char c = (char)t->kind;
         bool itself = t->kind < TOKEN_NUMBER;
@@ -119,11 +121,12 @@ static int closes(struct parse *p, int open, int open_id)
     return square;
 }
 
-/* One item: what it is; several: a tuple or an interval, between braces a set. */
+/* One item: what it is; several: a tuple or an interval, between braces, which LaTeX does not show,
+ * a bare list. */
 static int read_bracket(struct parse *p)
 {
     int open = parse_kind(p), id = parse_token(p, 0)->id, bars = p->bars;
-    int list = math_node(p->w, open == '{' ? NODE_SET : NODE_TUPLE, 0, 0);
+    int list = math_node(p->w, open == '{' ? NODE_LIST : NODE_TUPLE, 0, 0);
     parse_next(p);
     p->bars = 0;
     read_items(p, list, open == '{');

@@ -27,36 +27,21 @@ static bool is_opaque(const struct node *n)
 
 /* --- decimals --- */
 
-/* C3: equal when rounded to six places, where that is four digits of the value at least: else two
+/* C3: equal to half of the sixth place, where that is four digits of the value at least: else two
  * small numbers would be one. */
 static bool rounds_to(const fmpq_t a, const fmpq_t b)
 {
-    fmpq_t x, most;
-    fmpz_t at, bt;
-    fmpq_init(x);
+    fmpq_t apart, most;
+    fmpq_init(apart);
     fmpq_init(most);
-    fmpz_init(at);
-    fmpz_init(bt);
-    fmpz_t million;
-    fmpz_init_set_ui(million, 1000000);
-    const fmpq *both[] = {a, b};
-    fmpz *rounded[] = {at, bt};
-    for (int i = 0; i < 2; i++) { /* floor(10^6 x + 1/2) */
-        fmpq_mul_fmpz(x, both[i], million);
-        fmpq_set_si(most, 1, 2);
-        fmpq_add(x, x, most);
-        fmpz_fdiv_q(rounded[i], fmpq_numref(x), fmpq_denref(x));
-    }
-    bool equal = fmpz_equal(at, bt);
-    fmpq_sub(x, a, b);
-    fmpq_abs(x, x);
+    fmpq_sub(apart, a, b);
+    fmpq_abs(apart, apart);
+    fmpq_set_si(most, 1, 2000000);
+    bool equal = fmpq_cmp(apart, most) <= 0;
     fmpq_abs(most, a);
     fmpq_div_2exp(most, most, 13);
-    equal = equal && fmpq_cmp(x, most) <= 0;
-    fmpz_clear(million);
-    fmpz_clear(at);
-    fmpz_clear(bt);
-    fmpq_clear(x);
+    equal = equal && fmpq_cmp(apart, most) <= 0;
+    fmpq_clear(apart);
     fmpq_clear(most);
     return equal;
 }

@@ -1,5 +1,6 @@
 #include "trainer/reward/math/tree.h"
 #include <string.h>
+#include "trainer/reward/math/functions.h"
 
 /* The tables stay as they are: only what is counted is read. */
 void math_work_begin(struct math_work *w)
@@ -91,6 +92,8 @@ bool math_is_name(const struct math_work *w, int node)
     if (n->kind == NODE_NAME) return true;
     if (n->kind == NODE_TEXT) return !strchr(w->name[n->op], ' ');
     if (n->kind == NODE_TUPLE) return all_names(w, n);
+    if (n->kind == NODE_CALL && n->op == FUNCTION_ABS) return math_is_name(w, n->a);
+    if (n->kind == NODE_DIVIDE) return math_is_name(w, n->a) && math_is_name(w, n->b);
     if (n->kind != NODE_MULTIPLY || w->node[n->a].kind != NODE_NAME) return false;
     const struct node *argument = &w->node[n->b];
     return argument->kind == NODE_NAME || (argument->kind == NODE_TUPLE && all_names(w, argument));

@@ -87,7 +87,8 @@ static inline bool math_is_list(const struct node *n)
 {
     return n->kind > NODE_LISTS && n->kind < NODE_WITHOUT_LISTS;
 }
-/* Is it a variable, a function of variables (f(x)), or a tuple of variables? */
+/* Is it a variable, a product (AB), a quotient, a length (|AB|), a function (f(x)) or a tuple of
+ * variables? */
 bool math_is_name(const struct math_work *w, int node);
 /* Does the tree have a node of this kind (op < 0: any op)? Within the steps. */
 bool math_has(struct math_work *w, int node, int kind, int op);
