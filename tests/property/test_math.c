@@ -318,7 +318,12 @@ START_TEST(memory_stays)
 {
     char e[600], other[700];
     struct rusage before, after;
+    char numbers[1024];
+    struct text t = {numbers, 0, sizeof numbers, false};
+    repeat(&t, "99999999999999999999, ", sizeof numbers - 4);
+    text_add(&t, "1");
     for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 300; i++) compare(numbers, "1");
         for (uint32_t i = 0; i < 200; i++)
             if (expression(e, i)) compare(e, with(other, "0+", e, ""));
         getrusage(RUSAGE_SELF, round == 1 ? &before : &after);

@@ -149,6 +149,25 @@ START_TEST(asked_pairs)
 }
 END_TEST
 
+/* --- steps --- */
+
+/* The same functions of x in the other order: each is compared with each. */
+START_TEST(too_many_steps)
+{
+    char expected[1000], answer[1000], why[128];
+    struct text e = {expected, 0, sizeof expected, false}, a = {answer, 0, sizeof answer, false};
+    for (int i = 0; i < 120; i++) {
+        text_add(&e, i ? ",x^%d" : "x^%d", i + 2);
+        text_add(&a, i ? ",x^%d" : "x^%d", 121 - i);
+    }
+    ck_assert_int_eq(
+        math_compare((struct span){answer, a.n}, (struct span){expected, e.n}, why, sizeof why),
+        MATH_UNDECIDED);
+    ck_assert_str_eq(why, "the comparison takes too many steps");
+    math_forget();
+}
+END_TEST
+
 /* --- as a verdict --- */
 
 START_TEST(verdicts_by_value)
@@ -221,6 +240,7 @@ END_TEST
     X(votes_are_by_value) \
     X(verdicts_by_value)  \
     X(megabytes)          \
-    X(asked_pairs)
+    X(asked_pairs)        \
+    X(too_many_steps)
 
 UNIT_MAIN("math")
