@@ -20,7 +20,7 @@ enum reason {
     REASON_WRONG_VALUE,
     REASON_OTHER_FORM,
     REASON_OTHER_TEXT,
-    REASON_BY_TESTS, /* a program: its tests say, elsewhere */
+    REASON_BY_TESTS,  /* a program: its tests say, elsewhere */
     REASON_UNDECIDED, /* by value: nothing can be compared */
     REASONS
 };
