@@ -31,6 +31,7 @@ int cmd_inspect(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_grade(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif
