@@ -114,10 +114,10 @@ END_TEST
 START_TEST(any_numbers)
 {
     struct slice s[] = {
-        {"a", SIZE_MAX / 8, {0, 1, 0, 0}, NULL, {0}, false},
-        {"a", SIZE_MAX / 8, {1, SIZE_MAX / 8 - 5, 0, 0}, NULL, {0}, false},
-        {"a", SIZE_MAX / 8, {7, 8, 0, 0}, NULL, {0}, false},
-        {"a", SIZE_MAX / 8, {SIZE_MAX / 8 - 6, SIZE_MAX / 8, 0, 0}, NULL, {0}, false}};
+        {"a", SIZE_MAX / 8, {0, 1, 0, 0}, NULL, NULL, {0}, false},
+        {"a", SIZE_MAX / 8, {1, SIZE_MAX / 8 - 5, 0, 0}, NULL, NULL, {0}, false},
+        {"a", SIZE_MAX / 8, {7, 8, 0, 0}, NULL, NULL, {0}, false},
+        {"a", SIZE_MAX / 8, {SIZE_MAX / 8 - 6, SIZE_MAX / 8, 0, 0}, NULL, NULL, {0}, false}};
     struct manifest whole, m;
     struct layout *l = layout_new(300, 4);
     for (int r = 0; r < 300; r++) layout_add(l, s, r == 299 ? 4 : 0);

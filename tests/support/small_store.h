@@ -30,12 +30,12 @@ static inline float value(int t, size_t i, int mark)
 
 /* model/a cut over the ranks unevenly; model/b in two pieces on rank 0 and the rest on rank 2. */
 static const struct slice LAYOUT[] = {
-    {"model/a", N, {0, 100, 0, 0}, NULL, {0}, false},
-    {"model/b", N, {300, 600, 0, 0}, NULL, {0}, false},
-    {"model/b", N, {0, 300, 0, 0}, NULL, {0}, false},
-    {"model/a", N, {100, 777, 0, 0}, NULL, {0}, false},
-    {"model/a", N, {777, N, 0, 0}, NULL, {0}, false},
-    {"model/b", N, {600, N, 0, 0}, NULL, {0}, false},
+    {"model/a", N, {0, 100, 0, 0}, NULL, NULL, {0}, false},
+    {"model/b", N, {300, 600, 0, 0}, NULL, NULL, {0}, false},
+    {"model/b", N, {0, 300, 0, 0}, NULL, NULL, {0}, false},
+    {"model/a", N, {100, 777, 0, 0}, NULL, NULL, {0}, false},
+    {"model/a", N, {777, N, 0, 0}, NULL, NULL, {0}, false},
+    {"model/b", N, {600, N, 0, 0}, NULL, NULL, {0}, false},
 };
 static const int COUNT[RANKS] = {3, 1, 2}, FIRST[RANKS] = {0, 3, 4};
 
@@ -99,7 +99,7 @@ static inline int load(const char *path, long *step)
     static const size_t CUT[] = {0, 50, 101, 299, 301, 776, 778, N};
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < 7; i++) {
-            struct slice s = {"", N, {CUT[i], CUT[i + 1], 0, 0}, data, {0}, false};
+            struct slice s = {"", N, {CUT[i], CUT[i + 1], 0, 0}, data, NULL, {0}, false};
             snprintf(s.name, sizeof s.name, "model/%c", 'a' + t);
             ck_assert_msg(checkpoint_read(&c, &s, 1, &p), "%s", p.n ? p.text[0] : "");
             size_t k = s.at.lo; /* one assertion a slice: each is a message to Check's parent */

@@ -13,14 +13,14 @@
 /* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty
  * slice. */
 static const struct slice SLICES[] = {
-    {"model/a", 10, {0, 4, 0, 0}, NULL, {2, 5}, false},
-    {"adam_m/b", 9, {3, 6, 0, 0}, NULL, {0}, false},
-    {"copy", 2, {0, 2, 0, 0}, NULL, {0}, false},
-    {"model/a", 10, {10, 10, 0, 0}, NULL, {0}, false},
-    {"model/a", 10, {4, 10, 0, 0}, NULL, {2, 5}, false},
-    {"adam_m/b", 9, {6, 9, 0, 0}, NULL, {0}, false},
-    {"adam_m/b", 9, {0, 3, 0, 0}, NULL, {0}, false},
-    {"copy", 2, {0, 2, 0, 0}, NULL, {0}, false},
+    {"model/a", 10, {0, 4, 0, 0}, NULL, NULL, {2, 5}, false},
+    {"adam_m/b", 9, {3, 6, 0, 0}, NULL, NULL, {0}, false},
+    {"copy", 2, {0, 2, 0, 0}, NULL, NULL, {0}, false},
+    {"model/a", 10, {10, 10, 0, 0}, NULL, NULL, {0}, false},
+    {"model/a", 10, {4, 10, 0, 0}, NULL, NULL, {2, 5}, false},
+    {"adam_m/b", 9, {6, 9, 0, 0}, NULL, NULL, {0}, false},
+    {"adam_m/b", 9, {0, 3, 0, 0}, NULL, NULL, {0}, false},
+    {"copy", 2, {0, 2, 0, 0}, NULL, NULL, {0}, false},
 };
 static const int COUNT[] = {4, 4};
 
@@ -273,28 +273,28 @@ static void layout(const struct slice *s, int n)
 
 START_TEST(layout_gap)
 {
-    layout((struct slice[]){{"a", 3, {0, 1, 0, 0}, NULL, {0}, false},
-                            {"a", 3, {2, 3, 0, 0}, NULL, {0}, false}},
+    layout((struct slice[]){{"a", 3, {0, 1, 0, 0}, NULL, NULL, {0}, false},
+                            {"a", 3, {2, 3, 0, 0}, NULL, NULL, {0}, false}},
            2);
 }
 END_TEST
 START_TEST(layout_twice)
 {
-    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, {0}, false},
-                            {"a", 3, {0, 3, 0, 0}, NULL, {0}, false}},
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, NULL, {0}, false},
+                            {"a", 3, {0, 3, 0, 0}, NULL, NULL, {0}, false}},
            2);
 }
 END_TEST
 START_TEST(layout_lengths)
 {
-    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, {0}, false},
-                            {"a", 4, {1, 4, 0, 0}, NULL, {0}, false}},
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, NULL, {0}, false},
+                            {"a", 4, {1, 4, 0, 0}, NULL, NULL, {0}, false}},
            2);
 }
 END_TEST
 START_TEST(layout_name)
 {
-    layout((struct slice[]){{"/a", 3, {0, 3, 0, 0}, NULL, {0}, false}}, 1);
+    layout((struct slice[]){{"/a", 3, {0, 3, 0, 0}, NULL, NULL, {0}, false}}, 1);
 }
 END_TEST
 

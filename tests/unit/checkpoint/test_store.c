@@ -314,10 +314,10 @@ START_TEST(reading_what_is_not_there)
     two_saves();
     ck_assert(checkpoint_open(&c, root, NULL, &p));
     ck_assert(checkpoint_has(&c, "model/a") && !checkpoint_has(&c, "model/c"));
-    const struct slice wrong[] = {{"model/c", N, {0, N, 0, 0}, data, {0}, false},
-                                  {"model/a", N + 1, {0, N, 0, 0}, data, {0}, false},
-                                  {"model/a", N, {5, N + 1, 0, 0}, data, {0}, false},
-                                  {"model/b", N, {0, 5, 0, 0}, data, {0}, false}};
+    const struct slice wrong[] = {{"model/c", N, {0, N, 0, 0}, data, NULL, {0}, false},
+                                  {"model/a", N + 1, {0, N, 0, 0}, data, NULL, {0}, false},
+                                  {"model/a", N, {5, N + 1, 0, 0}, data, NULL, {0}, false},
+                                  {"model/b", N, {0, 5, 0, 0}, data, NULL, {0}, false}};
     ck_assert(!checkpoint_read(&c, wrong, 4, &p));
     ck_assert_int_eq(p.n, 3);
     ck_assert(strstr(p.text[0], "model/c") && strstr(p.text[1], "1001") &&
