@@ -65,12 +65,12 @@ static bool add_conditions(scmp_filter_ctx ctx)
                                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
     static const unsigned questions[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX};
     bool ok = add_when(ctx, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, spaces, 0)) &&
-              add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) &&
-              add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME)) &&
-              add_when(ctx, SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0)) &&
-              add_when(ctx, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_NE, F_SETPIPE_SZ));
+              add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0)) &&
+              add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME, 0)) &&
+              add_when(ctx, SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0, 0)) &&
+              add_when(ctx, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_NE, F_SETPIPE_SZ, 0));
     for (size_t i = 0; ok && i < sizeof questions / sizeof *questions; i++)
-        ok = add_when(ctx, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, questions[i]));
+        ok = add_when(ctx, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, questions[i], 0));
     return ok;
 }
 
