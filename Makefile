@@ -273,8 +273,9 @@ asan: ## unit, property, growth and MPI tests under AddressSanitizer and UBSan
 asan-run: $(UNIT) $(CUDA_TESTS) $(PROPERTY) $(MPI) $(GROWTH)
 	@$(RUN_TESTS) --unit $(UNIT) $(CUDA_TESTS) --property $(PROPERTY) --growth $(GROWTH) --mpi $(MPI)
 
-soak: all ## layouts drawn by chance, for SECONDS (60): resumed is unbroken, bit for bit, and the ratio is 1
+soak: all ## layouts, and kills of a run with every reward, by chance, for SECONDS (60) each: resumed is unbroken, bit for bit
 	@SOAK=$(SECONDS) bash tests/faults/test_any_layout.sh $(BIN) 1 $$(date +%s)
+	@SOAK=$(SECONDS) bash tests/faults/test_every_reward.sh $(BIN) $$(date +%s)
 
 fuzz: ## each fuzzer for SECONDS (60), or RUNS inputs; FUZZERS="jsonl gguf": these; needs clang
 	@$(MAKE) MODE=fuzz CC_BASE=clang fuzz-run

@@ -31,6 +31,10 @@ if command -v sbatch >/dev/null; then
 fi
 call duet-preflight --help
 check "duet-preflight: its help" has err "usage: launch/preflight.sh"
+cc -shared -fPIC -I "$prefix/include" -o grader.so "$prefix/share/duet/launch/graders/grader.c"
+echo '{"id": "1", "answer": "<answer>7</answer>", "expected": "7"}' >line
+duet grader grader.so <line >out
+check "a grader is compiled with the installed header" equal "$(cat out)" '{"id":"1","reward":1}'
 check "documents" test -e "$prefix/share/doc/duet/docs/TUTORIAL.md"
 cd .. || exit 1
 

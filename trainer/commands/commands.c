@@ -26,6 +26,7 @@ const struct command commands[COMMANDS_MAX + 1] = {
     {"pack", "how evenly the answers of a step fill micro-batches", cmd_pack, true},
     {"tokenize", "texts to token ids and back, as JSON lines", cmd_tokenize, true},
     {"grade", "what rewards give to answers, as JSON lines", cmd_grade, true},
+    {"grader", "grade with a shared object of your own, as JSON lines", cmd_grader, true},
     {"bench", "measure training, decoding, schedules and networks against their limits, as JSON",
      cmd_bench, false},
     {"completion", "completion script for bash or zsh: commands, options and settings",

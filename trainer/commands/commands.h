@@ -32,6 +32,7 @@ int cmd_plan(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_grade(int argc, char **argv);
+int cmd_grader(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

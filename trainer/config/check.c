@@ -3,6 +3,7 @@
  * stays silent. */
 #include "trainer/config/check.h"
 #include "comm/base/memory.h"
+#include "trainer/config/graders.h"
 #include "trainer/config/size.h"
 #include "trainer/config/table.h"
 
@@ -421,6 +422,7 @@ static void check_phase(const struct check *c, int i)
     if (ph->kind == PHASE_EXPORT) check_export(c, i);
     settings_check_environment(c, i);
     if (ph->kind == PHASE_REWARD_MODEL) check_reward_model(c, i);
+    plugins_check(c, i);
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);

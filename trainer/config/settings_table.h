@@ -6,7 +6,8 @@
  *   X(type, name, default, low, high, unit, kinds, help[, change])      of a phase
  *
  *   type    INT, REAL: numbers in [low, high];  BOOL;
- *           STR: low is STR_LIST when YAML may give it as a list or mapping, high unused;
+ *           STR: low is STR_LIST when YAML may give it as a list or mapping, STR_JSON when its
+ *           text is then JSON; high unused;
  *           ENUM: low is one of the lists of settings_choices.h; high unused
  *   unit    what the number counts or is measured in; "": a pure number
  *   kinds   of phase that use the setting: SFT | GRPO | EVAL | EXPORT | REWARD, LEARN: those that
@@ -19,8 +20,8 @@
 #include "trainer/config/rewards_table.h"
 #include "trainer/config/settings_choices.h"
 
-/* For a STR: its value may be a list. */
-enum { STR_LIST = 1 };
+/* For a STR: its value may be a list; or anything, whose text is then JSON. */
+enum { STR_LIST = 1, STR_JSON = 2 };
 
 /* clang-format off: a table reads in columns */
 #define RUN_SETTINGS(X)                                                                          \
@@ -378,6 +379,9 @@ enum { STR_LIST = 1 };
       "tokens count")                                                                              \
     X(INT, environment_bytes, 1024, 1, 65536, "bytes", SFT | GRPO | EVAL,                          \
       "longest observation; what is longer is cut")                                                \
+    X(STR, graders, "", STR_JSON, 0, "", GRPO,                                                     \
+      "rewards by programs of your own (docs/REWARDS.md): a list of {name, command or library, "   \
+      "weight: 1, workers: 1, timeout: 10, start: 10, retries: 2}; empty: none")                   \
     X(INT, eval_every, 0, 0, 1000000000, "steps", LEARN,                                           \
       "steps between evaluations on held-out problems; 0: never")                                  \
     X(INT, eval_prompts, 128, 1, 1048576, "problems", LEARN,                                       \

@@ -6,6 +6,8 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/config/presets.h"
+#include "trainer/config/table.h"
+#include "trainer/config/yaml_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,8 @@ enum {
     MAX_PHASES = 256,
     MAX_MISTAKES = 100,
     MAX_SECTIONS = 16,
-    LIST_BYTES = 4096
+    LIST_BYTES = 4096,
+    JSON_BYTES = 16384
 };
 
 struct yaml_reader {
@@ -201,6 +204,17 @@ static void join_all(struct yaml_reader *r, struct joined *j, const yaml_node_t 
     }
 }
 
+static void read_json(struct yaml_reader *r, const struct place *at, const struct setting *k,
+                      struct origin from, const yaml_node_t *value)
+{
+    char text[JSON_BYTES];
+    size_t n;
+    if (yaml_json(&r->doc, value, text, sizeof text, &n))
+        setting_assign(at, k, text, n, from, r->p);
+    else
+        problems_add(r->p, r->file, from.line, "%s: more than %d bytes", k->name, JSON_BYTES - 1);
+}
+
 static void read_list(struct yaml_reader *r, const struct place *at, const struct setting *k,
                       struct origin from, const yaml_node_t *value)
 {
@@ -225,8 +239,11 @@ static void read_setting(struct yaml_reader *r, const struct place *at, const st
     bool in_list = r->schema->list >= 0 && at->section == &r->schema->sections[r->schema->list];
     if (in_list && r->stored && !phase_can_use(at, k)) return;
     if (in_list && !phase_uses(at, k, from, r->p)) return;
-    bool list = k->type == SETTING_STR && k->low > 0;
-    if (value->type != YAML_SCALAR_NODE && list)
+    bool list = k->type == SETTING_STR && k->low == STR_LIST;
+    bool json = k->type == SETTING_STR && k->low == STR_JSON;
+    if (value->type != YAML_SCALAR_NODE && json)
+        read_json(r, at, k, from, value);
+    else if (value->type != YAML_SCALAR_NODE && list)
         read_list(r, at, k, from, value);
     else if (value->type != YAML_SCALAR_NODE)
         problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,

@@ -3,7 +3,9 @@
 #include "comm/base/die.h"
 #include "trainer/data/completion.h"
 #include "trainer/data/pack.h"
+#include "trainer/reward/plugin/rows.h"
 
+/* Those of plug-ins stand in a table of their own. */
 static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,
     [GRADER_FORMAT] = &grader_format,
@@ -24,27 +26,35 @@ _Static_assert(GRADERS <= 32, "sets of graders are bits of an unsigned");
 const struct grader *grader_at(int number)
 {
     INVARIANT(number >= 0 && number < GRADERS, "grader %d of %d", number, GRADERS);
-    return graders[number];
+    const int plugin = number - GRADER_PLUGIN;
+    return plugin >= 0 && plugin < PLUGINS_MOST ? &grader_plugins[plugin] : graders[number];
+}
+
+const char *grader_called(int number, const struct phase_settings *k)
+{
+    const struct grader *g = grader_at(number);
+    const char *name = g->called ? g->called(k) : NULL;
+    return name ? name : g->name;
 }
 
 int grader_named(const char *name)
 {
     int i = 0;
-    while (i < GRADERS && strcmp(graders[i]->name, name) != 0) i++;
+    while (i < GRADERS && strcmp(grader_at(i)->name, name) != 0) i++;
     return i;
 }
 
 unsigned graders_of(const struct phase_settings *k)
 {
     unsigned set = graders_always();
-    for (int i = 0; i < GRADERS; i++) set |= (unsigned)(graders[i]->weight(k) != 0) << i;
+    for (int i = 0; i < GRADERS; i++) set |= (unsigned)(grader_at(i)->weight(k) != 0) << i;
     return set;
 }
 
 unsigned graders_always(void)
 {
     unsigned set = 0;
-    for (int i = 0; i < GRADERS; i++) set |= (unsigned)graders[i]->always << i;
+    for (int i = 0; i < GRADERS; i++) set |= (unsigned)grader_at(i)->always << i;
     return set;
 }
 
@@ -52,16 +62,16 @@ unsigned graders_need(unsigned set)
 {
     unsigned needs = 0;
     for (int i = 0; i < GRADERS; i++)
-        if (graders_have(set, i)) needs |= graders[i]->needs;
+        if (graders_have(set, i)) needs |= grader_at(i)->needs;
     return needs;
 }
 
 const char *graders_for(const struct phase_settings *k, unsigned need)
 {
     for (int i = 0; i < GRADERS; i++) {
-        const struct grader *g = graders[i];
+        const struct grader *g = grader_at(i);
         unsigned needs = g->needs | (g->also_needs ? g->also_needs(k) : 0);
-        if (g->weight(k) != 0 && (needs & need) == need) return g->name;
+        if (g->weight(k) != 0 && (needs & need) == need) return grader_called(i, k);
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/data/ends.h"
+#include "trainer/config/graders.h"
 #include "trainer/config/settings.h"
 #include "trainer/reward/verdict.h"
 
@@ -52,6 +53,8 @@ struct grader {
     const char *help; /* what it gives, one line */
     unsigned needs;   /* NEEDS_... */
     bool always;      /* evaluations count it: graded and told whatever its weight */
+    /* Its name in a phase, where phases name it (plug-ins); NULL: name. */
+    const char *(*called)(const struct phase_settings *k);
     /* Its weight in the total reward of a phase; 0: it is not run there. */
     double (*weight)(const struct phase_settings *k);
     /* More needs, by the phase's settings; NULL: none. */
@@ -92,7 +95,8 @@ enum {
     GRADER_REPETITION,
     GRADER_EFFICIENCY,
     GRADER_CONSISTENCY,
-    GRADER_NOVELTY,
+    GRADER_PLUGIN, /* the first of a phase's own graders */
+    GRADER_NOVELTY = GRADER_PLUGIN + PLUGINS_MOST,
     GRADER_DIVERSITY,
     GRADER_RANK,
     GRADERS
@@ -101,6 +105,8 @@ extern const struct grader grader_accuracy, grader_format, grader_math, grader_c
     grader_language, grader_length, grader_repetition, grader_efficiency, grader_consistency,
     grader_novelty, grader_diversity, grader_rank;
 const struct grader *grader_at(int number);
+/* What it is called in a phase. */
+const char *grader_called(int number, const struct phase_settings *k);
 /* The number of a name; GRADERS: there is none of it. */
 int grader_named(const char *name);
 

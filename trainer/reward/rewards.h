@@ -29,6 +29,8 @@ void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct a
 /* Nothing is graded: zeros for n answers. From here on these graders count, all of which have
  * their rows. */
 void rewards_clear(struct rewards *r, unsigned graders, int n);
+/* The rows are called as they are in this phase. */
+void rewards_call(struct rewards *r, const struct phase_settings *k);
 /* Grades answer i; c is filled as far as a grader needs it, and with its verdict. Local,
  * allocates nothing. */
 void rewards_grade(struct rewards *r, const struct grading *g, int i, struct completion *c,

@@ -58,6 +58,7 @@ struct rollout_listener grade_listener(struct run *r, const struct phase_setting
     s->samples = samples;
     s->phase = k;
     rewards_clear(&s->rewards, graders_now(k, parts), questions * samples);
+    rewards_call(&s->rewards, k);
     return (struct rollout_listener){finished, r};
 }
 

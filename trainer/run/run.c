@@ -22,6 +22,7 @@
 #include "trainer/run/preferences.h"
 #include "trainer/planner/limits.h"
 #include "trainer/reward/math/math.h"
+#include "trainer/reward/plugin/plugins.h"
 #include "trainer/run/sites.h"
 
 /* --- putting together --- */
@@ -232,6 +233,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
     startup_enter(STARTUP_DATA);
+    if (e.rewards) plugins_open(grade_server(), &r->settings);
     open_tokenizer(r, tokenizer_json, &e, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
@@ -242,6 +244,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     size_by_file(r, &e, &p);
     limits_micro_batches(&r->settings, &e, &p);
     find_kernels(r, &e, &p);
+    plugins_agree(grade_server(), &p);
     agree_on_files(r, &p); /* one may be missing on one host only */
     if (r->source)         /* found now: an evaluation allocates nothing */
         source_heldout(r->source, e.heldout);

@@ -318,9 +318,9 @@ START_TEST(a_dead_grader_does_not_hold_up)
     ck_assert_double_lt(clock_now() - begin, 5);
     ck_assert_int_eq(grader_pool_counts(p)->lost, 1000);
     ck_assert_int_gt(grader_pool_counts(p)->lost_by[POOL_DOWN], 900);
-    char how[256], tell[256];
-    ck_assert(grader_pool_failed_at_start(p, how, sizeof how));
-    ck_assert_str_eq(how, "exit status 1: No module named verifier");
+    char tell[256];
+    const char *down = "is down, its answers are lost until it brings a verdict (exit status 1: No";
+    ck_assert_msg(strstr(said, down) != NULL, "%s", said);
     ck_assert_msg(
         strncmp(grader_pool_tell(p, tell, sizeof tell), "0 graded, 1000 lost; ended ", 27) == 0,
         "%s", tell);
@@ -348,10 +348,13 @@ START_TEST(leaves_nothing_behind)
     ck_assert_double_eq(ask(p, "four").reward, 4);
     ck_assert_int_eq(ask(p, "hang").lost, POOL_LATE);
     grader_pool_close(p);
-    FILE *ps = popen("grep -lz '^parental$' /proc/[0-9]*/cmdline 2>/dev/null | wc -l", "r");
     int left = -1;
-    ck_assert_int_eq(fscanf(ps, "%d", &left), 1);
-    pclose(ps);
+    for (int i = 0; i < 100 && left != 0; i++) { /* whoever is killed takes a moment to go */
+        FILE *ps = popen("grep -lz '^parental$' /proc/[0-9]*/cmdline 2>/dev/null | wc -l", "r");
+        ck_assert_int_eq(fscanf(ps, "%d", &left), 1);
+        pclose(ps);
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+    }
     ck_assert_int_eq(left, 0);
 }
 END_TEST

@@ -13,7 +13,14 @@
 #include "trainer/reward/plugin/worker.h"
 
 /* GARBAGE_MOST: lines that are no reply, while one is awaited. */
-enum { GARBAGE_MOST = 1000, NOTE_BYTES = 640, LINES_A_STEP = 64, ANSWERS_A_STEP = 4, EACH = 16 };
+enum {
+    GARBAGE_MOST = 1000,
+    NOTE_BYTES = 640,
+    LINES_A_STEP = 64,
+    ANSWERS_A_STEP = 4,
+    TRIES_LEAST = 4,
+    EACH = 16
+};
 #define BACK_OFF_FIRST 0.05
 #define BACK_OFF_MOST  5.0
 #define NEVER          1e9
@@ -22,7 +29,8 @@ struct job {
     uint64_t ticket;
     char *line; /* malloc'ed */
     size_t bytes;
-    int tries;
+    int tries, most; /* most: tries that it has */
+    double seconds;  /* that workers had it */
 };
 
 struct seat { /* of a worker, whichever runs there */
@@ -116,16 +124,47 @@ void grader_pool_close(struct grader_pool *p)
     free(p);
 }
 
-bool grader_pool_submit(struct grader_pool *p, uint64_t ticket, const struct line_request *r)
+static bool has_room(const struct grader_pool *p, size_t bytes)
 {
-    size_t bytes = line_write(NULL, 0, r);
-    if (p->open >= p->o.most || (p->open > 0 && p->bytes + bytes > POOL_BYTES)) return false;
-    char *line = malloc(bytes);
-    if (!line) return false;
-    line_write(line, bytes, r);
-    p->jobs[(p->first + p->waiting++) % p->o.most] = (struct job){ticket, line, bytes, 0};
+    return p->open < p->o.most && (p->open == 0 || p->bytes + bytes <= POOL_BYTES);
+}
+
+static void enter(struct grader_pool *p, uint64_t ticket, char *line, size_t bytes, int tries)
+{
+    p->jobs[(p->first + p->waiting++) % p->o.most] =
+        (struct job){.ticket = ticket, .line = line, .bytes = bytes, .most = tries};
     p->bytes += bytes;
     p->open++;
+}
+
+static bool submit(struct grader_pool *p, uint64_t ticket, const struct line_request *r, int tries)
+{
+    size_t bytes = line_write(NULL, 0, r);
+    char *line = has_room(p, bytes) ? malloc(bytes) : NULL;
+    if (!line) return false;
+    line_write(line, bytes, r);
+    enter(p, ticket, line, bytes, tries);
+    return true;
+}
+
+bool grader_pool_submit(struct grader_pool *p, uint64_t ticket, const struct line_request *r)
+{
+    return submit(p, ticket, r, p->o.retries + 1);
+}
+
+bool grader_pool_try(struct grader_pool *p, uint64_t ticket)
+{
+    const struct span empty = {"", 0};
+    const struct line_request r = {.answer = empty, .expected = empty, .prompt = empty};
+    return submit(p, ticket, &r, p->o.retries < TRIES_LEAST ? TRIES_LEAST : p->o.retries + 1);
+}
+
+bool grader_pool_submit_line(struct grader_pool *p, uint64_t ticket, struct span written)
+{
+    char *line = has_room(p, written.n) ? malloc(written.n) : NULL;
+    if (!line) return false;
+    memcpy(line, written.at, written.n);
+    enter(p, ticket, line, written.n, p->o.retries + 1);
     return true;
 }
 
@@ -134,7 +173,8 @@ static void job_end(struct grader_pool *p, struct job *j, enum grader_pool_misha
                     double reward, const char *why)
 {
     struct grader_pool_verdict *v = &p->verdicts[(p->first_verdict + p->found++) % p->o.most];
-    *v = (struct grader_pool_verdict){.ticket = j->ticket, .reward = reward, .lost = lost};
+    *v = (struct grader_pool_verdict){
+        .ticket = j->ticket, .seconds = j->seconds, .reward = reward, .lost = lost};
     snprintf(v->why, sizeof v->why, "%s", why);
     p->counts.graded += lost == POOL_FINE;
     p->counts.lost += lost != POOL_FINE;
@@ -163,7 +203,7 @@ int grader_pool_open_answers(const struct grader_pool *p)
 static void job_again_or_end(struct grader_pool *p, struct job *j, enum grader_pool_mishap m,
                              const char *why)
 {
-    if (!mishaps[m].again || j->tries > p->o.retries) {
+    if (!mishaps[m].again || j->tries >= j->most) {
         job_end(p, j, m, 0, why);
         return;
     }
@@ -184,6 +224,13 @@ static void back_off(struct grader_pool *p, struct seat *s, double now)
     p->in_a_row++;
 }
 
+static void spend(struct grader_pool *p, struct seat *s)
+{
+    const double seconds = clock_now() - s->since;
+    s->job.seconds += seconds;
+    p->counts.seconds += seconds;
+}
+
 /* Ends the seat's worker for a mishap; its job, if it has one, is tried again or lost. */
 static void seat_end(struct grader_pool *p, struct seat *s, enum grader_pool_mishap m,
                      const char *detail)
@@ -197,6 +244,7 @@ static void seat_end(struct grader_pool *p, struct seat *s, enum grader_pool_mis
     s->busy = false;
     s->start_at = clock_now();
     if (s->fresh) back_off(p, s, s->start_at);
+    if (asked) spend(p, s);
     if (asked) job_again_or_end(p, &s->job, m, text);
 }
 
@@ -238,7 +286,7 @@ static void seat_verdict(struct grader_pool *p, struct seat *s, const struct lin
     enum grader_pool_mishap m = r->kind == LINE_REWARD  ? POOL_FINE
                                 : r->kind == LINE_ERROR ? POOL_ERROR
                                                         : POOL_BAD;
-    p->counts.seconds += clock_now() - s->since;
+    spend(p, s);
     s->busy = s->fresh = false;
     s->failures = p->in_a_row = 0;
     if (m != POOL_FINE) count_mishap(p, m, r->why);
@@ -362,13 +410,6 @@ double grader_pool_wake(const struct grader_pool *p)
         if (next < at) at = next;
     }
     return at >= NEVER ? NEVER : at > now ? at - now : 0;
-}
-
-bool grader_pool_failed_at_start(const struct grader_pool *p, char *how, size_t size)
-{
-    bool failed = p->counts.graded == 0 && p->failed[0];
-    if (failed) snprintf(how, size, "%s", p->failed);
-    return failed;
 }
 
 const struct grader_pool_counts *grader_pool_counts(const struct grader_pool *p)

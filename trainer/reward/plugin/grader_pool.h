@@ -58,11 +58,12 @@ struct grader_pool_counts {
     long mishaps[POOL_MISHAPS]; /* also those that a retry made good */
     long lost_by[POOL_MISHAPS]; /* lost, by the mishap of the last try */
     long retries, starts;
-    double seconds; /* of workers, between request and verdict */
+    double seconds; /* that workers had answers */
 };
 
 struct grader_pool_verdict {
     uint64_t ticket;
+    double seconds;               /* that workers had the answer */
     double reward;                /* 0 where it is lost */
     enum grader_pool_mishap lost; /* POOL_FINE: it is graded */
     char why[LINE_WHY];           /* what the grader said, or what happened */
@@ -77,6 +78,10 @@ void grader_pool_close(struct grader_pool *p);
 /* Takes an answer, whose verdict will have this ticket. false: it is full, or there is no memory;
  * come back after a grader_pool_step. */
 bool grader_pool_submit(struct grader_pool *p, uint64_t ticket, const struct line_request *r);
+/* The same for a line of line_write, which is copied. */
+bool grader_pool_submit_line(struct grader_pool *p, uint64_t ticket, struct span line);
+/* An empty answer, to see whether the grader works; tried a few times at least. */
+bool grader_pool_try(struct grader_pool *p, uint64_t ticket);
 /* Does what goes without waiting. */
 void grader_pool_step(struct grader_pool *p);
 /* The next verdict, if there is one. */
@@ -89,9 +94,6 @@ int grader_pool_open_answers(const struct grader_pool *p);
 int grader_pool_watch(const struct grader_pool *p, struct pollfd *fds, int room);
 /* Seconds until grader_pool_step should be called without any of them; a large number: never. */
 double grader_pool_wake(const struct grader_pool *p);
-/* Has a worker ended before it brought any verdict? how: the first that did (WORKER_ENDS). */
-bool grader_pool_failed_at_start(const struct grader_pool *p, char *how, size_t size);
-
 const struct grader_pool_counts *grader_pool_counts(const struct grader_pool *p);
 /* "1000 graded, 12 lost; no verdict in time 7, ended 5; 24 retries" */
 char *grader_pool_tell(const struct grader_pool *p, char *out, size_t size);

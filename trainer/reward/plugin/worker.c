@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* close_range */
 /* See worker.h. */
 #include "trainer/reward/plugin/worker.h"
 #include <errno.h>
@@ -82,6 +83,7 @@ static _Noreturn void become(char *const *argv, const int end[3], pid_t parent)
     if (getppid() != parent) _exit(CANNOT_RUN); /* we were gone before */
     for (int i = 0; i < 3; i++)
         if (dup2(end[i], i) < 0) _exit(CANNOT_RUN);
+    close_range(3, ~0U, 0);
     environment_without_mpi();
     execvp(argv[0], argv);
     char text[512];

@@ -1,6 +1,6 @@
 /* A command that runs beside us and is spoken to in lines: started, written to and read without
  * waiting, ended with all that it has started. Its stderr is read, too: the last line of it says
- * why it ended. For a process of one thread without MPI (the grader server, duet grade) in which
+ * why it ended. For a process of one thread without MPI (the grader server) in which
  * SIGPIPE is ignored. Local. */
 #ifndef DUET_TRAINER_REWARD_PLUGIN_WORKER_H
 #define DUET_TRAINER_REWARD_PLUGIN_WORKER_H
