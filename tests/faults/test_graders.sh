@@ -114,6 +114,17 @@ refused "a shared object that is none" '{"name": "fast", "library": "verifier.py
     "grader fast (verifier.py) does not work, tried on an empty answer: ended: exit status 2: " "verifier.py: "
 refused "a name of two" '{"name": "a", "command": "cat"}, {"name": "a", "command": "cat"}' "graders of grpo: two graders are called a"
 
+# --- duet grade ---
+printf '{"id": "a", "answer": "four", "prompt": "1+1"}\n{"id": "b", "answer": ""}\n{"answer": 1}\n' >lines
+call "$duet" grade --reward judge --reward format --set 'graders=[{"name": "judge", "command": "python3 verifier.py well"}]' lines
+check "duet grade: exit 0" equal "$code" 0
+check "duet grade: a verdict" has out '"id": "a", "rewards": {"format": 0.0, "judge": 0.571428'
+check "duet grade: one a line" equal "$(wc -l <out)" 3
+call "$duet" grade --reward jugde --set 'graders=[{"name": "judge", "command": "python3 verifier.py well"}]' lines
+refusal "duet grade: no such name" 'no reward is called "jugde"; did you mean judge?'
+call "$duet" grade --reward judge --set 'graders=[{"name": "judge", "command": "./no-verifier"}]' lines
+refusal "duet grade: one that does not work" "grader judge (./no-verifier) does not work, tried on an empty answer: ended: exit status 127"
+
 # --- a shared object ---
 if command -v cc >/dev/null; then
     cc -shared -fPIC -I "$root/trainer/reward/plugin" -o grader.so "$root/launch/graders/grader.c" || finish

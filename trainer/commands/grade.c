@@ -13,10 +13,13 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
+#include "trainer/config/check.h"
+#include "trainer/config/graders.h"
 #include "trainer/config/options.h"
 #include "trainer/config/settings.h"
 #include "trainer/reward/code/ask.h"
 #include "trainer/reward/math/math.h"
+#include "trainer/reward/plugin/plugins.h"
 #include "trainer/reward/rewards.h"
 
 struct grade_job {
@@ -127,7 +130,7 @@ static json_t *rewards_json(const struct grade_job *j)
     json_t *values = json_object();
     for (int i = 0; i < GRADERS; i++)
         if (graders_have(j->set, i))
-            json_object_set_new(values, grader_at(i)->name,
+            json_object_set_new(values, grader_called(i, &j->settings.phases[0]),
                                 json_real((double)j->rewards.value[i][0]));
     return values;
 }
@@ -140,7 +143,7 @@ static void grade(struct grade_job *j, struct graded_line *l)
     rewards_collect(&j->rewards, &j->grading, k);
     for (int i = 0; i < GRADERS; i++)
         if (j->rewards.lost[i] > 0)
-            cannot(l, "no verdict of %s: %s", grader_at(i)->name, why_of(j, &l->completion));
+            cannot(l, "no verdict of %s: %s", grader_called(i, k), why_of(j, &l->completion));
 }
 
 /* A line in, a line out. */
@@ -189,11 +192,13 @@ static void print_rewards(void)
 {
     puts("\nRewards that can be given to an answer by itself:\n");
     for (int i = 0; i < GRADERS; i++)
-        if (grader_at(i)->grade || grader_at(i)->start)
+        if ((grader_at(i)->grade || grader_at(i)->start) && !grader_at(i)->called)
             printf("  %-12s %s\n", grader_at(i)->name, grader_at(i)->help);
     puts("\nWhat a reward does not need may be absent from a line. length and efficiency need\n"
          "\"tokens\": how many the answer has. \"language\" names the one that is wanted (en, zh, "
-         "...),\nor that of the program (python, c). docs/REWARDS.md defines each reward.");
+         "...),\nor that of the program (python, c). docs/REWARDS.md defines each reward.\n"
+         "Graders of your own are called by their names: --reward judge --set 'graders=[{\"name\": "
+         "\"judge\",\n\"command\": \"python3 verifier.py\"}]'.");
 }
 
 static int read_options(struct grade_options *e, int argc, char **argv)
@@ -221,13 +226,22 @@ static int read_options(struct grade_options *e, int argc, char **argv)
     return options_parse(&o, argc, argv);
 }
 
+/* The rows of graders of one's own have the names that the settings give them. */
+static int row_of(const char *name, const struct phase_settings *k)
+{
+    for (int i = 0; i < GRADERS; i++)
+        if (strcmp(grader_called(i, k), name) == 0) return i;
+    return GRADERS;
+}
+
 static void take_rewards(struct grade_job *j, const struct option_list *names, struct problems *p)
 {
+    const struct phase_settings *k = &j->settings.phases[0];
     const char *known[GRADERS];
-    for (int i = 0; i < GRADERS; i++) known[i] = grader_at(i)->name;
+    for (int i = 0; i < GRADERS; i++) known[i] = grader_called(i, k);
     if (names->n == 0) problems_add(p, NULL, 0, "--reward NAME is missing: see duet grade --help");
     for (int i = 0; i < names->n; i++) {
-        int row = grader_named(names->at[i]);
+        int row = row_of(names->at[i], k);
         const char *near = row == GRADERS ? nearest_name(names->at[i], known, GRADERS) : NULL;
         if (row == GRADERS)
             problems_add(p, NULL, 0, "no reward is called \"%.40s\"%s%s%s: see duet grade --help",
@@ -257,6 +271,18 @@ static void take_settings(struct grade_job *j, const struct option_list *sets, s
         settings_set(&j->settings, text, p);
         free(text);
     }
+    plugins_check(&(struct check){&j->settings, 1, p}, 0);
+}
+
+/* Graders of one's own, where a reward is theirs. */
+static void open_plugins(struct grade_job *j, struct problems *p)
+{
+    const unsigned theirs = ((1u << PLUGINS_MOST) - 1) << GRADER_PLUGIN;
+    if (!(j->set & theirs) || p->n > 0) return;
+    if (!j->grading.server)
+        j->grading.server = grade_server() ? grade_server() : grade_server_fork();
+    plugins_open(j->grading.server, &j->settings);
+    plugins_agree(j->grading.server, p);
 }
 
 /* Programs are judged by the server's sandbox, or not at all. */
@@ -280,12 +306,13 @@ int cmd_grade(int argc, char **argv)
     int code = read_options(&e, argc, argv);
     if (code >= 0) return code;
     struct grade_job j = {.set = 0};
-    take_rewards(&j, &e.rewards, &p);
     take_settings(&j, &e.sets, &p);
+    take_rewards(&j, &e.rewards, &p);
     const char *file = e.args[0] ? e.args[0] : "-";
     FILE *in = strcmp(file, "-") != 0 ? fopen(file, "r") : stdin;
     if (!in) problems_add(&p, file, 0, "cannot be read: %s", strerror(errno));
     open_server(&j, &p);
+    open_plugins(&j, &p);
     problems_end_if_any(&p);
     j.grading.thinks = j.settings.data.think;
     rewards_place(&j.rewards, j.set, 1, &j.arena);
