@@ -108,11 +108,29 @@ static void fill_columns_here(void)
     test_device.release(there);
 }
 
+/* Nor a head that scores. */
+static void score_here(void)
+{
+    enum { T = 2, C = 3 };
+    const float x[T * C] = {1, 2, 3, 4, 5, 6}, w[C] = {1, 0, -1};
+    float *x_there = test_device.alloc(sizeof x), *w_there = test_device.alloc(sizeof w);
+    float score[T] = {0}, *there = test_device.alloc(sizeof score);
+    test_device.copy_in(x_there, x, sizeof x);
+    test_device.copy_in(w_there, w, sizeof w);
+    test_ops(PRECISION_FP32, false)->score_forward(there, x_there, w_there, T, C);
+    test_device.copy_out(score, there, sizeof score);
+    for (int t = 0; t < T; t++) ck_assert_float_eq(score[t], -2.0f);
+    test_device.release(there);
+    test_device.release(w_there);
+    test_device.release(x_there);
+}
+
 #define STAGED_NAME(row) #row,
 START_TEST(every_stand_in_was_used)
 {
     static const char *const row[] = {OPS_TENSOR_ROWS(STAGED_NAME)};
     fill_columns_here();
+    score_here();
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         bool shares = strncmp(row[i], "logprob_", 8) == 0 || strcmp(row[i], "to_float") == 0;
         bool used = missing_uses("test ops", row[i]) > 0;
