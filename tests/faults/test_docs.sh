@@ -126,6 +126,7 @@ printf '{%% for m in messages %%}{{ m.role }}: {{ m.content }}\n{%% endfor %%}{%
 mkdir models && cp -r "$root/tests/golden/hf/llama" models/SmolLM2-135M-Instruct
 sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 512/' models/*/config.json
 echo '{"prompt_ids": [1, 2], "answer_ids": [3, 4]}' >tokens.jsonl
+echo '{"id": 1, "answer": "1+6=7</think><answer>7</answer>", "expected": "7"}' >answers.jsonl
 
 seen=0
 for page in $pages; do

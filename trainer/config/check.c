@@ -485,19 +485,3 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
     check_zero_or(&c, s->lines.run.watchdog_s, "", "watchdog_s", s->run.watchdog_s, 0.1, "never");
     return p->n == before;
 }
-
-struct mesh_shape settings_mesh(const struct settings *s)
-{
-    const struct mesh_settings *m = &s->mesh;
-    return (struct mesh_shape){m->dp, m->pp, m->tp, m->ep, s->run.schedule == SCHEDULE_DUALPIPE};
-}
-
-struct mesh_limits settings_limits(const struct settings *s)
-{
-    const struct model_settings *m = &s->model;
-    return (struct mesh_limits){.layers = m->layers,
-                                .heads = m->heads,
-                                .kv_heads = m->kv_heads,
-                                .ffn = m->ffn,
-                                .experts = m->experts ? m->experts : NO_EXPERTS};
-}

@@ -57,3 +57,19 @@ struct dims settings_dims(const struct settings *s, int V)
         .precision = (enum precision)s->run.precision,
     };
 }
+
+struct mesh_shape settings_mesh(const struct settings *s)
+{
+    const struct mesh_settings *m = &s->mesh;
+    return (struct mesh_shape){m->dp, m->pp, m->tp, m->ep, s->run.schedule == SCHEDULE_DUALPIPE};
+}
+
+struct mesh_limits settings_limits(const struct settings *s)
+{
+    const struct model_settings *m = &s->model;
+    return (struct mesh_limits){.layers = m->layers,
+                                .heads = m->heads,
+                                .kv_heads = m->kv_heads,
+                                .ffn = m->ffn,
+                                .experts = m->experts ? m->experts : NO_EXPERTS};
+}
