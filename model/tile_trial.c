@@ -40,6 +40,8 @@ static void run_either(void *ctx, int block, float *y, const void *x)
 /* oneDNN's kernels of AVX-512 add up to 1,024 k at a time, as its reckoning of caches has it. */
 static const int pieces[] = {512, 1024, 1 << 30};
 
+/* The library does not tell how it cuts its sums: cuts are tried, until one gives its bits, or the
+ * one before was a whole sum. */
 int tile_trial(const struct tile_trial *t)
 {
     bool same = false;

@@ -92,6 +92,8 @@ struct largest {
     float most;
     int at;
 };
+/* For all threads of a block, once in a kernel: a second call would write to what slower threads
+ * still read. */
 __device__ __forceinline__ largest row_largest(const float *z, int V)
 {
     __shared__ float most_of[BLOCK / WARP];

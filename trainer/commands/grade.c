@@ -201,6 +201,7 @@ static void print_rewards(void)
          "\"judge\",\n\"command\": \"python3 verifier.py\"}]'.");
 }
 
+/* What rewards look at comes by --set, under its name in a recipe: a new reward needs no option. */
 static int read_options(struct grade_options *e, int argc, char **argv)
 {
     *e = (struct grade_options){.rewards = {.n = 0}};
@@ -234,6 +235,7 @@ static int row_of(const char *name, const struct phase_settings *k)
     return GRADERS;
 }
 
+/* Behind take_settings: graders of one's own have their names from there. */
 static void take_rewards(struct grade_job *j, const struct option_list *names, struct problems *p)
 {
     const struct phase_settings *k = &j->settings.phases[0];

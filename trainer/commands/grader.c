@@ -16,6 +16,8 @@ static FILE *replies_open(void)
     return out;
 }
 
+/* What is wrong with a library is one line, the last on stderr: the line that a run repeats when a
+ * grader of its recipe ends. */
 int cmd_grader(int argc, char **argv)
 {
     const char *path;

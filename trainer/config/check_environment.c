@@ -13,6 +13,8 @@ static bool takes_whole_answers(const struct phase_settings *ph)
     return ph->kind == PHASE_GRPO && (whole || ph->off_policy_mask > 0);
 }
 
+/* STOP_BYTES as STOP_TOKENS in trainer/run/episodes.c: a stop text may have a token for each byte,
+ * and no more are looked through. A wrap without its place would lose the observation. */
 void settings_check_environment(const struct check *c, int phase)
 {
     const struct phase_settings *ph = &c->s->phases[phase];

@@ -98,6 +98,7 @@ static bool count(const struct reading *r, const struct plugin *p, const json_t 
     return ok && given == floor(given);
 }
 
+/* A member spelt wrong would leave its default in force, without a word. */
 static bool members_known(const struct reading *r, const json_t *o)
 {
     const char *key;
@@ -154,6 +155,8 @@ static bool read_program(const struct reading *r, struct plugin *p, const json_t
     return library || read_command(r, p, command);
 }
 
+/* "&& ok" stands last, so that all mistakes of a grader are told at once. One that is refused may
+ * have taken p->text, too. */
 static bool read_plugin(const struct reading *r, struct plugin *p, const json_t *o)
 {
     const char *name = json_string_value(json_object_get(o, "name"));
@@ -174,6 +177,8 @@ static bool read_plugin(const struct reading *r, struct plugin *p, const json_t 
     return count(r, p, o, "retries", 0, 100, &p->retries) && ok;
 }
 
+/* A recipe is read here twice, to be checked and to be used. The second time nobody is told of
+ * mistakes: the check has ended a recipe that has any. */
 static void read_list(const struct reading *r, const char *text)
 {
     json_error_t error;

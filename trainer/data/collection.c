@@ -347,6 +347,8 @@ static void sum_text(struct checksum *sum, const char *text)
     checksum_add(sum, text ? "\0" : "\1", 1);
 }
 
+/* A resume compares the sum. What an earlier version did not know is added only where it is there
+ * or counts: that version's runs have the sum they had. */
 static void sum_record(struct checksum *sum, const struct example *r, bool fields)
 {
     sum_text(sum, r->prompt);

@@ -187,6 +187,8 @@ static void read_own(struct fields *f, const char *setting, struct problems *p)
     check_own(&f->own, p);
 }
 
+/* Lines are looked through for the names gathered here and for no others; tests and language are
+ * read in every form. */
 bool fields_parse(struct fields *f, const char *setting, struct problems *p)
 {
     int before = p->n;

@@ -166,6 +166,8 @@ static void grade(struct run *r, const struct phase_settings *k, const struct an
     rewards_sum(&r->scratch->rewards, k->prompts, k->samples, k);
 }
 
+/* Groups are compared first: advantages read `equal`, and one of them changes it, which must not
+ * change the number of groups that is told. */
 static void advantage(struct run *r, const struct phase_settings *k, struct rl_step *s)
 {
     const float *term[GRADERS];

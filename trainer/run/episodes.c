@@ -158,6 +158,8 @@ bool episodes_mask(struct run *r, const struct phase_settings *k, const int *tok
 
 /* --- room --- */
 
+/* Room for the phase that needs most, since phases take turns, and for every slot to wait at once:
+ * nothing is taken within a step (P7). */
 struct episodes *episodes_new(const struct run *r)
 {
     const struct settings *s = &r->settings;

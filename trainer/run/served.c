@@ -34,6 +34,8 @@ static void check_level(const struct code_level *level, bool reduced, struct pro
                      level->says);
 }
 
+/* Hosts may differ in what their kernels let us do: all ranks agree before any goes on. The early
+ * return is the same everywhere, since all read one recipe. */
 void served_check(const struct run *r)
 {
     const struct phase_settings *k = judged_phase(r);

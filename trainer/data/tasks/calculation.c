@@ -61,6 +61,8 @@ static long rounded(long v)
     return (v + place / 2) / place * place;
 }
 
+/* Each result stands where the calculator would say it: a phase that has one finds it there, and
+ * does not learn it (episodes_mask). */
 static void calculation_demonstrate(struct text *out, const struct problem *p,
                                     const struct task_options *o, struct rng_stream *rng)
 {

@@ -135,6 +135,8 @@ static long draw_k(struct rng_stream *rng)
     return 2 + (long)rng_next_below(rng, 8);
 }
 
+/* The order of draws is part of the task: another makes other problems of the same seed. The
+ * conditions' numbers share one of problem.data, a byte each: at most 8. */
 static void problem_draw(struct problem *p, int conditions, struct rng_stream *rng)
 {
     *p = (struct problem){.record = -1};
@@ -175,6 +177,8 @@ static enum reason programs_verify(const struct problem *p, struct span answer, 
     return REASON_BY_TESTS;
 }
 
+/* The translation stands before the program, which is then put together from it; who gives up has
+ * neither it nor the conditions. */
 static void programs_demonstrate(struct text *out, const struct problem *p,
                                  const struct task_options *o, struct rng_stream *rng)
 {
