@@ -50,6 +50,7 @@ static const struct preset presets[ALGORITHMS] = {
     [ALGORITHM_KIMI] = {"Kimi K2.5 (arXiv 2602.02276); bounds and penalty are not published",
                         "policy_loss=window advantage=mean clip_low=0.2 clip_high=0.2 "
                         "ratio_penalty=1e-3"},
+    [ALGORITHM_GDPO] = {"GDPO (arXiv 2601.05242)", "advantage=gdpo"},
 };
 
 const struct preset *preset_of(int algorithm)

@@ -85,7 +85,8 @@
     X(ALGORITHM_LITEPPO, "liteppo")       \
     X(ALGORITHM_V3_2, "v3.2")             \
     X(ALGORITHM_PRIME, "prime-rl")        \
-    X(ALGORITHM_KIMI, "kimi")
+    X(ALGORITHM_KIMI, "kimi")             \
+    X(ALGORITHM_GDPO, "gdpo")
 
 /* Rows of trainer/learn/policy.c. */
 #define POLICY_CHOICES(X)    \
