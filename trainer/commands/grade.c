@@ -206,7 +206,7 @@ static int read_options(struct grade_options *e, int argc, char **argv)
 {
     *e = (struct grade_options){.rewards = {.n = 0}};
     const struct option_row rows[] = {
-        {"reward", OPT_LIST, &e->rewards, 0, 0, "NAME of a reward; may be given more than once"},
+        {"reward", OPT_LIST, &e->rewards, 0, 0, "NAME of a reward"},
         {"set", OPT_LIST, &e->sets, 0, 0,
          "KEY=VALUE; a setting of a grpo phase, such as target_language=en, max_new=512"},
     };
