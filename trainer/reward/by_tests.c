@@ -36,6 +36,7 @@ static bool take_next(struct rewards *r, const struct grading *g, const struct p
     return true;
 }
 
+/* Where the judge is full a verdict is taken first, of whichever answer: one is on its way. */
 void by_tests_start(struct rewards *r, const struct grading *g, int row, int i,
                     const struct completion *c, const struct phase_settings *k)
 {

@@ -23,6 +23,7 @@ void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct a
     if (needs_signatures(graders)) r->signature = arena_take_n(a, answers, sizeof *r->signature);
 }
 
+/* A turn has 30 bits: it travels in the upper ones of a request's id (by_tests.c). */
 void rewards_clear(struct rewards *r, unsigned graders, int n)
 {
     r->on = graders;
@@ -75,6 +76,7 @@ void rewards_collect(struct rewards *r, const struct grading *g, const struct ph
     }
 }
 
+/* Rows that are off are left out by all ranks alike: each starts the same sums in one order. */
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
 {
     MPI_Request sum[GRADERS + 4];

@@ -14,6 +14,7 @@ static uint32_t hash_of(uint64_t gram, uint64_t odd)
     return (uint32_t)((gram * odd) >> 32);
 }
 
+/* The constants are of their numbers alone: signatures of different ranks can be compared. */
 void signature_make(unsigned char out[SIGNATURE], struct span text)
 {
     uint32_t least[SIGNATURE];

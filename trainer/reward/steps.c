@@ -31,6 +31,8 @@ static int128 divisor_of(int128 a, int128 b)
     return a;
 }
 
+/* Equal values have equal integers in lowest terms, which same() counts on. A division by 0 ends
+ * here. */
 static struct rational lowest(struct reader *r, int128 over, int128 under)
 {
     const int128 most = (int128)1 << 120; /* so that a sum of two products is seen to overflow */
@@ -163,6 +165,7 @@ static struct rational number(struct reader *r)
 
 static struct rational sum(struct reader *r);
 
+/* A minus stands here only in an exponent: power() has taken all others, so that -2^2 is -4. */
 static struct rational atom(struct reader *r)
 {
     struct rational value = {0, 1};
@@ -320,6 +323,8 @@ static void cut_next(struct steps *s, struct span *right)
     s->left = rest;
 }
 
+/* A side is read once for the sign before it and once for the one behind: one that cannot be read
+ * spoils only these two. */
 bool step_next(struct steps *s, struct step *out)
 {
     for (;;) {

@@ -105,6 +105,8 @@ static void write_argument(FILE *f, const json_t *v)
     fprintf(f, "0}, %zu", json_array_size(v));
 }
 
+/* One program for all calls, since compiling is what costs. A call that crashes takes those behind
+ * it along. */
 static struct program_text call_main(const json_t *calls)
 {
     struct program_text t = {NULL, 0};

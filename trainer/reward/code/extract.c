@@ -42,6 +42,8 @@ static struct span behind_thought(struct span s, bool thinks)
     return thinks ? (struct span){NULL, 0} : s;
 }
 
+/* A block that the end of the text cuts off is none; a fence with a word behind it opens nothing
+ * within a block. */
 struct span code_extract(struct span completion, enum code_language language, bool thinks)
 {
     struct span rest = behind_thought(completion, thinks), found = {NULL, 0}, behind;

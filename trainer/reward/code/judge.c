@@ -11,6 +11,7 @@ static void end_with(struct judging *j, enum code_end end)
     j->over = true;
 }
 
+/* Tests come before the code: where they cannot be read, an answer without code is not to blame. */
 void judge_begin(struct judging *j, const struct code_rules *rules, enum code_language language,
                  bool thinks, struct span completion, struct span tests)
 {

@@ -91,6 +91,8 @@ static struct one *free_one(struct judges *j)
     return NULL;
 }
 
+/* The first run is started here: the server waits next, and a judging without a run has no
+ * descriptor to wait for. */
 static bool judges_take(void *state, struct grade_request *r)
 {
     struct judges *j = state;

@@ -53,6 +53,8 @@ static const char *wrong_with(const json_t *test, const struct program *p)
     return p->refuses(test);
 }
 
+/* All tests are checked before one is run: names go into programs as they are, and value_write
+ * descends without counting. */
 json_t *tests_read(const char *json, size_t n, const struct program *p, char *why, size_t size)
 {
     json_error_t error;

@@ -43,6 +43,7 @@ static void write_object(FILE *out, const json_t *value)
     free(name);
 }
 
+/* How deep it goes is bounded where tests are read (DEPTH_MAX), not here. */
 void value_write(FILE *out, const json_t *value)
 {
     switch (json_typeof(value)) {

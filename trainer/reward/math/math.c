@@ -112,6 +112,7 @@ enum math_verdict math_compare(struct span answer, struct span expected, char *w
     return compare(&given, &right, why, n);
 }
 
+/* The steps of compare that need no answer: what passes may still be undecided for one. */
 const char *math_unreadable(struct span expected)
 {
     char bytes[MATH_ANSWER + 1];

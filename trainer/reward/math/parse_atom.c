@@ -175,6 +175,7 @@ static int number(struct parse *p)
 
 /* --- names --- */
 
+/* Kept as text without its braces: x_{12} and x_12 are one name. Inner braces are not read. */
 static void add_subscript(struct parse *p, struct text *name)
 {
     parse_next(p);

@@ -100,6 +100,7 @@ static void try_all(struct plugin_state *k, struct grade_request *r)
     }
 }
 
+/* What no grader could ever take is lost at once: refused, it would be offered again for ever. */
 static bool take(void *state, struct grade_request *r)
 {
     struct plugin_state *k = state;
@@ -119,6 +120,7 @@ static bool take(void *state, struct grade_request *r)
                                    (struct span){r->bytes + sizeof ask, r->n - sizeof ask});
 }
 
+/* Milliseconds are rounded up: a deadline that is not quite reached would have the server spin. */
 static int wait_for(void *state, struct pollfd *fd, int max, int *timeout_ms)
 {
     struct plugin_state *k = state;
@@ -167,6 +169,7 @@ static void tried(struct plugin_state *k, struct hosted *h, const struct grader_
     if (--k->trials == 0) answer_check(k);
 }
 
+/* A ticket is the address of a request, which stays ours until its reply; TRIAL is none. */
 static void step(void *state)
 {
     struct plugin_state *k = state;

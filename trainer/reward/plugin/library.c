@@ -17,6 +17,7 @@ static void *load(const char *path)
     return n > 0 && (size_t)n < sizeof here ? dlopen(here, RTLD_NOW | RTLD_LOCAL) : NULL;
 }
 
+/* open comes last: none of its functions is called before version and size are known to fit. */
 const struct duet_grader *library_load(const char *path, char why[LIBRARY_WHY])
 {
     dlerror();
@@ -91,6 +92,7 @@ static void put_text(FILE *out, const char *member, const char *text)
     fputc('"', out);
 }
 
+/* A reward that is not finite has no number in JSON: it is told as an error. */
 static void grade(const struct duet_grader *g, const struct request *r, FILE *out)
 {
     const struct duet_answer a = {.size = sizeof a,
@@ -128,6 +130,7 @@ static void serve_line(const struct duet_grader *g, char *line, size_t n, char *
     fflush(out);
 }
 
+/* Texts without their quotes and escapes, each with a 0, never take more room than the line did. */
 void library_serve(const struct duet_grader *g, FILE *in, FILE *out)
 {
     char *line = NULL, *room = NULL;

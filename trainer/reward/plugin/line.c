@@ -72,6 +72,7 @@ static void put_json(struct writer *w, struct span s)
     for (size_t i = 0; i < s.n; i++) put(w, s.at[i] == '\n' || s.at[i] == '\r' ? " " : s.at + i, 1);
 }
 
+/* The id comes first and is always as long: line_name puts another in its place for each try. */
 size_t line_write(char *out, size_t size, const struct line_request *r)
 {
     struct writer w = {out, size, 0};
@@ -124,6 +125,7 @@ struct members {
     struct span id, reward, error, why;
 };
 
+/* A line counts as a whole or not at all: what stands before a mistake says nothing. */
 static bool read_members(struct members *m, struct span line)
 {
     struct scan s = scan_of(line);

@@ -25,6 +25,8 @@ static int list_number(const struct plugin *grader)
     return -1;
 }
 
+/* Phases with the same text share a list, and so its workers. Graders are tried while the rank sets
+ * up the rest. */
 void plugins_open(struct grade_server *s, const struct settings *settings)
 {
     char *text = NULL;
@@ -59,6 +61,7 @@ static void say_all(const char *at, size_t n)
     }
 }
 
+/* What the server has for the log is said only where all work: problems say the same. */
 void plugins_agree(struct grade_server *s, struct problems *p)
 {
     struct grade_reply r;
@@ -89,6 +92,7 @@ bool plugins_send(struct grade_server *s, const struct plugin *grader, uint64_t 
     return grade_server_send(s, GRADE_PLUGIN, id, known.request, sizeof ask + n);
 }
 
+/* A line for the log comes with whatever verdict is next: it need not be of the same grader. */
 bool plugins_take(struct grade_server *s, struct plugin_verdict *v, int timeout_ms)
 {
     struct grade_reply r;

@@ -107,6 +107,8 @@ static bool ends_move(int end[3])
     return true;
 }
 
+/* Its ends are closed here at once: that it has closed its stdout is seen only where nobody else
+ * holds it. */
 bool worker_start(struct worker *w, char *const *argv)
 {
     int end[3] = {-1, -1, -1};
@@ -193,6 +195,7 @@ static bool take_line(struct worker *w, struct span *line)
     return true;
 }
 
+/* stderr is read at each step: a worker whose log fills the pipe would never print its verdict. */
 enum worker_event worker_step(struct worker *w, struct span *line)
 {
     step_write(w);

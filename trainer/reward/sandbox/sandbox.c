@@ -142,6 +142,7 @@ static struct sandbox *open_reduced(struct sandbox_failure *f, char *missing, si
     return open_and_try(have, f);
 }
 
+/* The fullest cell is tried first: each try costs a cell and a run, and most machines need one. */
 struct sandbox *sandbox_open(enum sandbox_level *level, char *says, size_t size)
 {
     struct sandbox_failure f = {0};
@@ -193,6 +194,7 @@ static int pack(const struct sandbox_job *job)
     return -1;
 }
 
+/* A byte goes with the descriptors: a packet of none looks like the end of the socket. */
 static bool send_job(int socket, int job, int out, int status)
 {
     const int fd[3] = {job, out, status};
@@ -216,6 +218,8 @@ static void shut(int *fd)
     *fd = -1;
 }
 
+/* The ends that the watcher writes to are closed here: a run that is gone without a report is seen
+ * by the end of its pipe. */
 void sandbox_start(struct sandbox *s, struct sandbox_run *r, const struct sandbox_job *job)
 {
     int out[2] = {-1, -1}, status[2] = {-1, -1};
@@ -278,6 +282,7 @@ static void read_output(struct sandbox_run *r)
     }
 }
 
+/* The report ends a run, not the end of its output: a program may close that and go on. */
 bool sandbox_step(struct sandbox_run *r)
 {
     read_output(r);

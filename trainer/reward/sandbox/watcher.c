@@ -30,6 +30,7 @@ struct unpacked {
     const char *at, *end; /* behind the arguments: files, input */
 };
 
+/* Jobs come from our own server: one must be whole, and leave a NULL behind its arguments. */
 static bool unpack(int job, struct unpacked *u)
 {
     struct stat st;
@@ -138,6 +139,8 @@ static void offer_to_oom(const struct cell *c)
     close(fd);
 }
 
+/* The order matters: /proc is closed with all else, and the filter comes last, since it refuses
+ * what drops the privileges. */
 _Noreturn static void become_program(const struct cell *c, const struct unpacked *u, int input,
                                      int out)
 {
@@ -233,6 +236,8 @@ static void kill_the_rest(void)
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
 }
 
+/* SIGCHLD is blocked before there is a child, so that no end is missed. The program has our user:
+ * only a process that is not dumpable keeps it out. */
 _Noreturn void watcher_main(const struct cell *c, int job, int out, int status)
 {
     struct unpacked u = {0};

@@ -30,6 +30,7 @@ void outbox_clear(struct outbox *o)
     o->begin = o->end = o->offset = 0;
 }
 
+/* What is unsent moves to the front only where the end has no room: most is gone before. */
 bool outbox_add(struct outbox *o, struct packet_head head, const struct iovec *piece, int pieces)
 {
     const size_t need = sizeof head + head.total;
@@ -91,6 +92,7 @@ static bool begin_message(struct inbox *in, struct packet_head head, size_t limi
     return true;
 }
 
+/* No packet is without a head: 0 bytes are the end of the connection. */
 enum inbox_got inbox_read(struct inbox *in, int fd, size_t limit)
 {
     const ssize_t got = recv(fd, in->packet, sizeof in->packet, MSG_DONTWAIT);

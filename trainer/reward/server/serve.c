@@ -82,6 +82,7 @@ static void read_messages(void)
     }
 }
 
+/* A request may be over and freed when take returns: what is needed of it is read before. */
 static void step_kind(int k)
 {
     struct line *l = &serving.line[k];

@@ -78,6 +78,7 @@ static struct grade_server *server_new(int fd, pid_t keeper)
     return s;
 }
 
+/* The keeper lets signals in again once it ignores those to all (grade_signals). */
 struct grade_server *grade_server_fork(void)
 {
     int pair[2];
@@ -204,6 +205,8 @@ static struct slot *free_slot(struct grade_server *s, int kind)
     return NULL;
 }
 
+/* What can never be sent takes a slot all the same: it comes back as lost in its turn, as others
+ * do. */
 bool grade_server_send_pieces(struct grade_server *s, enum grade_kind_number kind, uint64_t id,
                               const struct iovec *piece, int pieces)
 {
@@ -249,6 +252,8 @@ static struct slot *first_reply(struct grade_server *s, int kind)
     return first;
 }
 
+/* The slot is free at once, but its bytes stay until a request takes it again: so long the reply
+ * holds. */
 bool grade_server_poll(struct grade_server *s, enum grade_kind_number kind,
                        struct grade_reply *reply, int timeout_ms)
 {
