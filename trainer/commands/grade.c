@@ -227,11 +227,18 @@ static int read_options(struct grade_options *e, int argc, char **argv)
     return options_parse(&o, argc, argv);
 }
 
+/* A slot for a grader of one's own that no setting fills is no reward. */
+static bool is_there(int row, const struct phase_settings *k)
+{
+    const struct grader *g = grader_at(row);
+    return !g->called || g->called(k);
+}
+
 /* The rows of graders of one's own have the names that the settings give them. */
 static int row_of(const char *name, const struct phase_settings *k)
 {
     for (int i = 0; i < GRADERS; i++)
-        if (strcmp(grader_called(i, k), name) == 0) return i;
+        if (is_there(i, k) && strcmp(grader_called(i, k), name) == 0) return i;
     return GRADERS;
 }
 
@@ -240,11 +247,13 @@ static void take_rewards(struct grade_job *j, const struct option_list *names, s
 {
     const struct phase_settings *k = &j->settings.phases[0];
     const char *known[GRADERS];
-    for (int i = 0; i < GRADERS; i++) known[i] = grader_called(i, k);
+    int n = 0;
+    for (int i = 0; i < GRADERS; i++)
+        if (is_there(i, k)) known[n++] = grader_called(i, k);
     if (names->n == 0) problems_add(p, NULL, 0, "--reward NAME is missing: see duet grade --help");
     for (int i = 0; i < names->n; i++) {
         int row = row_of(names->at[i], k);
-        const char *near = row == GRADERS ? nearest_name(names->at[i], known, GRADERS) : NULL;
+        const char *near = row == GRADERS ? nearest_name(names->at[i], known, n) : NULL;
         if (row == GRADERS)
             problems_add(p, NULL, 0, "no reward is called \"%.40s\"%s%s%s: see duet grade --help",
                          names->at[i], near ? "; did you mean " : "", near ? near : "",

@@ -34,12 +34,12 @@ int cmd_grader(int argc, char **argv)
         .max_args = 1};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
+    FILE *out = replies_open(); /* first: what a library prints as it is opened is no reply */
     const struct duet_grader *g = library_load(path, why);
     if (!g) {
         fprintf(stderr, "%s\n", why);
         return EXIT_USER;
     }
-    FILE *out = replies_open();
     library_serve(g, stdin, out);
     return fclose(out) == 0 ? EXIT_DONE : EXIT_WORLD;
 }

@@ -97,7 +97,8 @@ static bool fields_count(const struct settings *set)
     bool count = false;
     for (int i = 0; i < set->n_phases; i++) {
         const struct phase_settings *k = &set->phases[i];
-        count = count || (k->reward_language > 0 && k->target_language == LANGUAGE_DATA);
+        count = count || (k->reward_language > 0 && k->target_language == LANGUAGE_DATA) ||
+                k->reward_code != 0 || *k->graders;
     }
     return count;
 }

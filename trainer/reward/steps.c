@@ -53,7 +53,7 @@ static struct rational lowest(struct reader *r, int128 over, int128 under)
 static int128 times(struct reader *r, int128 a, int128 b)
 {
     int128 product = 0;
-    if (__builtin_mul_overflow(a, b, &product) || product == -product - 1) r->lost = true;
+    if (__builtin_mul_overflow(a, b, &product)) r->lost = true;
     const int128 most = (int128)1 << 124;
     if (product > most || product < -most) r->lost = true;
     return r->lost ? 0 : product;
@@ -186,16 +186,10 @@ static struct rational atom(struct reader *r)
     return value;
 }
 
-/* Only whole powers: others are no rationals. -2^2 is -(2^2). */
-static struct rational power(struct reader *r)
+/* Only whole powers: others are no rationals. */
+static struct rational raised(struct reader *r, struct rational base)
 {
-    if (take(r, "-")) {
-        struct rational value = power(r);
-        value.over = -value.over;
-        return value;
-    }
-    struct rational base = atom(r), value = {1, 1};
-    if (r->lost || !take(r, "^")) return base;
+    struct rational value = {1, 1};
     r->operations++;
     struct rational by = atom(r);
     int128 n = by.over < 0 ? -by.over : by.over;
@@ -205,6 +199,17 @@ static struct rational power(struct reader *r)
     }
     for (; n > 0 && !r->lost; n--) value = combine(r, by.over < 0 ? '/' : '*', value, base);
     return value;
+}
+
+/* -2^2 is -(2^2). A run of signs is a loop: a model may write thousands. */
+static struct rational power(struct reader *r)
+{
+    bool minus = false;
+    while (take(r, "-")) minus = !minus;
+    struct rational base = atom(r);
+    if (!r->lost && take(r, "^")) base = raised(r, base);
+    if (minus) base.over = -base.over;
+    return base;
 }
 
 static struct rational product(struct reader *r)

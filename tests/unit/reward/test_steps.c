@@ -26,6 +26,9 @@ static const struct {
     {"2^10 = 1024", "+"},
     {"2^-2 = 1/4", "+"},
     {"-2^2 = -4", "+"},
+    {"1 + --2 = 3", "+"},
+    {"1 + ---2 = -1", "+"},
+    {"-9223372036854775808 * 18446744073709551616 = 1", ""},
     {"(-2)^2 = 4", "+"},
     {"20% * 50 = 10", "+"},
     {"3 \xC3\x97 4 = 12, 12 \xC3\xB7 4 = 3, 5 \xE2\x88\x92 7 = -2", "+++"},
@@ -103,9 +106,25 @@ START_TEST(large)
 }
 END_TEST
 
+/* A model that writes a million signs: read with the stack that there is. */
+START_TEST(signs)
+{
+    enum { N = 1 << 20 };
+    char *text = malloc(N + 16);
+    memset(text, '-', N);
+    memcpy(text, "1+", 2);
+    memcpy(text + N, "2=3\n", 4);
+    struct steps s = {.rest = {text, N + 4}};
+    struct step step;
+    ck_assert(step_next(&s, &step) && step.holds);
+    free(text);
+}
+END_TEST
+
 #define TESTS(X)  \
     X(statements) \
     X(sums)       \
+    X(signs)      \
     X(large)
 
 UNIT_MAIN("steps")

@@ -51,11 +51,12 @@ static struct sandbox_limits limits_of(const struct code_rules *r)
                                    .output_bytes = 1 << 20};
 }
 
-/* The compiler gets what compilers need, whatever the program may use. */
+/* The compiler gets what compilers need, whatever the program may use. The shell that has started
+ * it waits: on a busy machine without processor time for long. */
 static struct sandbox_limits limits_of_compiler(void)
 {
     return (struct sandbox_limits){.cpu_ms = 5000,
-                                   .idle_ms = 5000,
+                                   .idle_ms = 120000,
                                    .wall_ms = 120000,
                                    .processes = 8,
                                    .memory_bytes = 512 << 20,
