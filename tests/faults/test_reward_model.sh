@@ -80,6 +80,16 @@ for step in 4 8 12 13; do
     check "from step $step: resumed there" has err "resuming from run/checkpoints/step-$(printf %08d "$step")"
     check "from step $step: the unbroken run's bits" alike whole run
 done
+# more steps, asked for when the phase was over: the reward model goes on, and not the policy
+train 2 longer --set mesh.pp=2 --set phases.judge.steps=14
+rm -rf run
+cp -r whole run
+back_to 12 run
+train 2 run --resume auto --set mesh.pp=2 --set phases.judge.steps=14
+check "more steps: exit 0" equal "$code" 0
+for name in loss reward_model/mean reward/model/mean; do
+    check "more steps: $name of a run that had them from the start" equal "$(values run/metrics.jsonl "$name")" "$(values longer/metrics.jsonl "$name")"
+done
 back_to 4 run
 train 2 run --resume auto --set mesh.tp=2
 check "pp 2 -> tp 2: exit 0" equal "$code" 0

@@ -224,8 +224,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     agree_problems(r->world, &p);
     run_load(r, &c, true, &p);
     world_agree_problems(r->world, &p, EXIT_WORLD);
-    r->phase = at.phase;
-    r->phase_step = at.step;
+    run_move(r, at.phase, at.step);
     if (at.phase != (int)q.phase) r->evaluation = (struct tally){0}; /* not due yet */
     if (changes_name(&found, "seed") || changes_name(&found, "data."))
         r->evaluation.of = ~r->evaluation.of; /* of other problems: it starts over */

@@ -87,6 +87,9 @@ void run_close(struct run *r);
 struct checkpoint;
 struct hf_folder;
 bool run_load(struct run *r, struct checkpoint *c, bool everything, struct problems *p);
+/* To another position than the checkpoint's, as when a phase that was over gets more steps: what
+ * learns there goes on learning. Collective. */
+void run_move(struct run *r, int phase, long step);
 /* The weights of a Hugging Face folder that was checked against the settings, and the files that it
  * has beside them. Collective. false: problems. */
 bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p);

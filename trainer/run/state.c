@@ -180,18 +180,30 @@ static bool is_read(const struct checkpoint *c, const struct slice *s)
     return !s->optional || checkpoint_has(c, s->name);
 }
 
-/* The masters are there: weights of them, where both are kept. In the middle of its phase the
- * reward model is what learns. */
+/* In the middle of its phase the reward model is what learns. */
+static void publish_learner(struct run *r)
+{
+    const bool within = r->phase_step > 0 && r->phase < r->settings.n_phases;
+    if (r->stage.with_reward)
+        optimizer_learn_reward(&r->optimizer,
+                               within && r->settings.phases[r->phase].kind == PHASE_REWARD_MODEL);
+    optimizer_publish(&r->optimizer);
+}
+
+void run_move(struct run *r, int phase, long step)
+{
+    const bool moves = phase != r->phase || step != r->phase_step;
+    r->phase = phase;
+    r->phase_step = step;
+    if (moves && r->stage.keep == KEEP_TRAINING) publish_learner(r);
+}
+
+/* The masters are there: weights of them, where both are kept. */
 static void publish(struct run *r, bool reference)
 {
     if (r->stage.keep != KEEP_TRAINING) return;
-    const bool within = r->phase_step > 0 && r->phase < r->settings.n_phases;
-    if (r->stage.with_reward) {
-        optimizer_publish_reward(&r->optimizer);
-        optimizer_learn_reward(&r->optimizer,
-                               within && r->settings.phases[r->phase].kind == PHASE_REWARD_MODEL);
-    }
-    optimizer_publish(&r->optimizer);
+    if (r->stage.with_reward) optimizer_publish_reward(&r->optimizer);
+    publish_learner(r);
     if (!r->stage.local[0].reference) return;
     if (reference)
         optimizer_publish_reference(&r->optimizer);
