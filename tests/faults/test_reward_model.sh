@@ -111,6 +111,17 @@ for file in pairs labels; do
     check "$file.jsonl: exit 0" equal "$code" 0
     check "$file.jsonl: it is learned" less "$(values "file-$file/metrics.jsonl" loss | sed -n 6p)" "$(values "file-$file/metrics.jsonl" loss | head -n 1)"
 done
+# a large file is known by its bytes: another one is noticed
+head -c 1048576 /dev/zero | tr '\0' x >pad
+large() { for i in $(seq 260); do printf '{"prompt": "%s+1=", "chosen": "%s", "rejected": "%s", "pad": "' "$i" "$((i + 1))" "$1"; cat pad; echo '"}'; done; }
+large 0 >large.jsonl
+train 1 large --set data.preferences=large.jsonl --set phases.judge.steps=3 --set phases.grpo.steps=1 --set checkpoint.every=1
+check "a large file: exit 0" equal "$code" 0
+back_to 2 large
+large 1 >large.jsonl
+train 1 large --resume auto --set data.preferences=large.jsonl --set phases.judge.steps=3 --set phases.grpo.steps=1 --set checkpoint.every=1
+refusal "another large file" "other preferences"
+rm large.jsonl pad
 check "labels.jsonl: held-out labels" has file-labels/metrics.jsonl eval/labels.jsonl/label_accuracy
 
 # refused LINE WORDS...: a file with that line behind a good one

@@ -42,13 +42,18 @@ static void look_for_any(const struct run *r, struct problems *p)
                      "\"prompt\", \"completion\" and \"score\"; or set data.preferences");
 }
 
+/* Of both splits; those of a large file have one sum, that of its bytes. */
+static uint64_t sum_of(const struct source *s)
+{
+    const uint64_t train = source_sum(s, SPLIT_TRAIN), heldout = source_sum(s, SPLIT_HELDOUT);
+    return train == heldout ? train : train ^ heldout;
+}
+
 void preferences_open(struct run *r, const struct together *together, struct problems *p)
 {
     r->preferences = source_open_preferences(&r->settings, together, p);
     if (*r->settings.data.preferences && !r->preferences) return;
-    if (r->preferences)
-        r->preferences_sum =
-            source_sum(r->preferences, SPLIT_TRAIN) ^ source_sum(r->preferences, SPLIT_HELDOUT);
+    if (r->preferences) r->preferences_sum = sum_of(r->preferences);
     if (r->tokenizer && preferences_source(r)) look_for_any(r, p);
 }
 
