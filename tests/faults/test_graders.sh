@@ -58,6 +58,15 @@ check "well: exit 0" equal "$code" 0 || finish
 check "well: nothing is lost" equal "$(sum well reward/judge/lost)" 0
 check "well: answers earn different rewards" test "$(values well/metrics.jsonl reward/judge/std | grep -c '[1-9]')" -ge 3
 check "well: its own name in samples" has well/samples.jsonl "\"judge\":"
+
+# a recipe may have any name
+graders well 2 10 1
+mv recipe.yaml recipe.txt
+recipe=recipe.txt
+train 2 named
+check "recipe.txt: exit 0" equal "$code" 0
+check "recipe.txt: is graded" equal "$(sum named reward/judge/lost)" 0
+recipe=recipe.yaml
 check "well: something is learned" test "$(values well/metrics.jsonl grad_norm | grep -c '[1-9]')" -ge 3
 check "well: ratio 1" equal "$(deviations well/metrics.jsonl)" 0
 check "well: its time" test "$(values well/metrics.jsonl time/reward/judge | grep -c '[1-9]')" -eq 4

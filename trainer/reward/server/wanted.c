@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "comm/base/memory.h"
 #include "trainer/reward/server/server.h"
 
@@ -34,10 +35,11 @@ static bool file_has_word(const char *path)
     return found;
 }
 
-static bool is_recipe(const char *word)
+/* Whatever it is called. A pipe is not looked into: what is read of it is gone. */
+static bool is_file(const char *word)
 {
-    const char *end = strrchr(word, '.');
-    return end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
+    struct stat s;
+    return stat(word, &s) == 0 && S_ISREG(s.st_mode);
 }
 
 /* A run folder, or a checkpoint in one. */
@@ -56,7 +58,7 @@ bool grade_server_wanted(int argc, char *const *argv)
 {
     for (int i = 1; i < argc; i++)
         if (has_word(argv[i]) ||
-            (is_recipe(argv[i]) ? file_has_word(argv[i]) : folder_has_word(argv[i])))
+            (is_file(argv[i]) ? file_has_word(argv[i]) : folder_has_word(argv[i])))
             return true;
     return false;
 }
