@@ -23,7 +23,6 @@ void rewards_place(struct rewards *r, unsigned graders, size_t answers, struct a
     if (needs_signatures(graders)) r->signature = arena_take_n(a, answers, sizeof *r->signature);
 }
 
-/* A turn has 30 bits: it travels in the upper ones of a request's id (by_tests.c). */
 void rewards_clear(struct rewards *r, unsigned graders, int n)
 {
     r->on = graders;
@@ -76,27 +75,32 @@ void rewards_collect(struct rewards *r, const struct grading *g, const struct ph
     }
 }
 
-/* Rows that are off are left out by all ranks alike: each starts the same sums in one order. */
+/* Sums under way: of each row, votes, signatures, seconds, what was lost, counts. */
+struct sums {
+    MPI_Request sum[GRADERS + 5];
+    int n;
+};
+
+static void start_sum(struct sums *s, void *of, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm)
+{
+    INVARIANT(s->n < (int)(sizeof s->sum / sizeof *s->sum), "%d sums of rewards", s->n);
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, of, n, type, op, comm, &s->sum[s->n++]));
+}
+
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
 {
-    MPI_Request sum[GRADERS + 5]; /* each row, and the five below */
-    int started = 0;
+    struct sums s = {.n = 0};
     for (int i = 0; i < r->n; i++)
-        if (graders_have(r->on, i))
-            MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->value[i], n, MPI_FLOAT, MPI_SUM, comm,
-                                  &sum[started++]));
-    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->vote, n, MPI_UINT64_T, MPI_BOR, comm, &sum[started++]));
+        if (graders_have(r->on, i)) start_sum(&s, r->value[i], n, MPI_FLOAT, MPI_SUM, comm);
+    start_sum(&s, r->vote, n, MPI_UINT64_T, MPI_BOR, comm);
     if (needs_signatures(r->on))
-        MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->signature, n * (int)(SIGNATURE / sizeof(uint64_t)),
-                              MPI_UINT64_T, MPI_BOR, comm, &sum[started++]));
-    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->seconds, GRADERS, MPI_DOUBLE, MPI_MAX, comm,
-                          &sum[started++]));
-    MPI_OK(
-        MPI_Iallreduce(MPI_IN_PLACE, r->lost, GRADERS, MPI_LONG, MPI_SUM, comm, &sum[started++]));
-    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, r->counts, GRADERS * REWARD_COUNTS, MPI_LONG, MPI_SUM, comm,
-                          &sum[started++]));
+        start_sum(&s, r->signature, n * (int)(SIGNATURE / sizeof(uint64_t)), MPI_UINT64_T, MPI_BOR,
+                  comm);
+    start_sum(&s, r->seconds, GRADERS, MPI_DOUBLE, MPI_MAX, comm);
+    start_sum(&s, r->lost, GRADERS, MPI_LONG, MPI_SUM, comm);
+    start_sum(&s, r->counts, GRADERS * REWARD_COUNTS, MPI_LONG, MPI_SUM, comm);
     die_place("rewards of the step's answers");
-    world_wait(sum, started);
+    world_wait(s.sum, s.n);
     die_place(NULL);
 }
 
