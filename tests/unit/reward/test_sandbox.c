@@ -243,6 +243,52 @@ START_TEST(ordinary_user)
 }
 END_TEST
 
+/* The only child of a process; 0: it has none. */
+static pid_t child_of(pid_t parent)
+{
+    char path[64];
+    int pid = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%d", &pid) != 1) pid = 0;
+    if (f) fclose(f);
+    return pid;
+}
+
+static int number_in(pid_t of, const char *name)
+{
+    char path[64];
+    int value = -1;
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)of, name);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%d", &value) != 1) value = -1;
+    if (f) fclose(f);
+    return value;
+}
+
+/* Where memory runs out the program goes, and neither the trainer nor who watches. */
+START_TEST(out_of_memory)
+{
+    struct sandbox *s = open_full();
+    const char *const argv[] = {"/bin/sh", "-c", "echo; while :; do :; done", NULL};
+    const struct sandbox_job job = job_of(argv, NULL);
+    struct sandbox_run r;
+    sandbox_start(s, &r, &job);
+    while (r.n_output == 0 && !sandbox_step(&r)) continue;
+    const pid_t cell = child_of(getpid());
+    pid_t watcher = 0, program = 0; /* the run that the cell was tried with may still be there */
+    while (program == 0) {
+        watcher = child_of(cell);
+        program = child_of(watcher);
+    }
+    ck_assert_int_eq(number_in(program, "oom_score_adj"), 1000);
+    ck_assert_int_eq(number_in(watcher, "oom_score_adj"), number_in(getpid(), "oom_score_adj"));
+    ck_assert_int_eq(number_in(cell, "oom_score_adj"), number_in(getpid(), "oom_score_adj"));
+    sandbox_free(&r);
+    sandbox_close(s);
+}
+END_TEST
+
 #define TESTS(X)        \
     X(ends)             \
     X(sees)             \
@@ -251,6 +297,7 @@ END_TEST
     X(many)             \
     X(given_up)         \
     X(refused, .to = 6) \
-    X(ordinary_user)
+    X(ordinary_user)    \
+    X(out_of_memory)
 
 UNIT_MAIN("sandbox", .timeout_s = 30)

@@ -69,7 +69,7 @@ static void start_watcher(const struct cell *c, const int got[3])
 
 _Noreturn void cell_serve(int fd, int namespaces)
 {
-    struct cell c = {0};
+    struct cell c = {.server = fd};
     struct sandbox_failure f = {0};
     char go;
     if (read(fd, &go, 1) != 1) _exit(1); /* our user is mapped now */

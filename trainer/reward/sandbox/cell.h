@@ -20,6 +20,7 @@ bool sandbox_failed(struct sandbox_failure *f, const char *what);
 /* What a cell has and a run needs. */
 struct cell {
     int proc;                 /* /proc of the machine, for the maps of users */
+    int server;               /* the socket of the cell, which is closed when the cell ends */
     int namespaces;           /* CLONE_NEW... of a run */
     struct sock_fprog filter; /* for the program */
 };

@@ -58,19 +58,23 @@ static bool add_when(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp when)
 }
 
 /* Threads and processes, but no namespaces; its own name and limits; questions about a terminal,
- * but no typing into one; pipes of the usual size. */
+ * but no typing into one; descriptors and locks, but pipes of the usual size. What is allowed is
+ * named: the kernel reads 32 bits of a command, a filter 64, so that none could be left out. */
 static bool add_conditions(scmp_filter_ctx ctx)
 {
     const scmp_datum_t spaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
                                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
     static const unsigned questions[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX};
+    static const unsigned commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
+                                        F_SETFL, F_GETLK,         F_SETLK, F_SETLKW};
     bool ok = add_when(ctx, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, spaces, 0)) &&
               add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0)) &&
               add_when(ctx, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME, 0)) &&
-              add_when(ctx, SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0, 0)) &&
-              add_when(ctx, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_NE, F_SETPIPE_SZ, 0));
+              add_when(ctx, SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0, 0));
     for (size_t i = 0; ok && i < sizeof questions / sizeof *questions; i++)
         ok = add_when(ctx, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, questions[i], 0));
+    for (size_t i = 0; ok && i < sizeof commands / sizeof *commands; i++)
+        ok = add_when(ctx, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, commands[i], 0));
     return ok;
 }
 

@@ -129,9 +129,11 @@ static bool drop_capabilities(void)
     return syscall(SYS_capset, &head, none) == 0;
 }
 
-/* Where memory runs out on the machine, programs go first. */
+/* Where memory runs out on the machine, programs go first. The files in /proc of who may not be
+ * dumped, as our watcher, are root's. */
 static void offer_to_oom(const struct cell *c)
 {
+    prctl(PR_SET_DUMPABLE, 1);
     const int fd = openat(c->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0) return;
     const ssize_t put = write(fd, "1000", 4);
@@ -249,6 +251,7 @@ _Noreturn void watcher_main(const struct cell *c, int job, int out, int status)
     sigprocmask(SIG_BLOCK, &child, NULL);
     signal(SIGCHLD, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(c->server);
     if (unpack(job, &u) && prepare(c, &u, &input)) {
         prctl(PR_SET_DUMPABLE, 0);
         const pid_t program = fork();
