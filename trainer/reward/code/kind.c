@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/reward/code/judge.h"
 
@@ -14,7 +15,9 @@ struct judges {
     struct code_rules rules;
     struct sandbox *sandbox; /* NULL: refused */
     struct code_level level;
-    int n; /* at once */
+    bool worked;   /* it could run programs when it was opened first */
+    double opened; /* when it was opened last, or tried to */
+    int n;         /* at once */
     struct one {
         struct grade_request *request; /* NULL: free */
         struct judging judging;
@@ -34,7 +37,14 @@ static void *judges_open(void)
 static void open_sandbox(struct judges *j)
 {
     sandbox_close(j->sandbox);
+    j->opened = clock_now();
     j->sandbox = sandbox_open(&j->level.level, j->level.says, sizeof j->level.says);
+}
+
+/* Never silently less than the recipe wants. */
+static bool may_run(const struct judges *j)
+{
+    return j->sandbox && (j->level.level == SANDBOX_FULL || j->rules.reduced);
 }
 
 static void judges_configure(void *state, const char *bytes, size_t n)
@@ -42,12 +52,14 @@ static void judges_configure(void *state, const char *bytes, size_t n)
     struct judges *j = state;
     if (n == sizeof j->rules) memcpy(&j->rules, bytes, n);
     if (!j->sandbox) open_sandbox(j);
+    j->worked = j->worked || may_run(j);
 }
 
-/* Never silently less than the recipe wants. */
-static bool may_run(const struct judges *j)
+/* A machine that had no room for a new cell may have some later: else all verdicts to come would be
+ * lost. */
+static void open_later(struct judges *j)
 {
-    return j->sandbox && (j->level.level == SANDBOX_FULL || j->rules.reduced);
+    if (j->worked && !may_run(j) && clock_now() - j->opened > 1) open_sandbox(j);
 }
 
 static void begin(struct judges *j, struct one *o)
@@ -102,6 +114,7 @@ static bool judges_take(void *state, struct grade_request *r)
         grade_reply(r, &j->level, sizeof j->level);
         return true;
     }
+    open_later(j);
     const bool whole = r->n >= sizeof head && head.n_tests <= r->n - sizeof head;
     if (!whole || !may_run(j)) {
         grade_lose(r);

@@ -30,7 +30,8 @@ struct sandbox; /* a cell */
 /* Starts a cell and tries it with a program; what there is, or what is missing and why, goes to
  * `says`. NULL: refused. */
 struct sandbox *sandbox_open(enum sandbox_level *level, char *says, size_t size);
-/* false: its process has died; what ran in it has failed, and nothing more can be started. */
+/* false: its process has died, or it is NULL; what ran in it has failed, and nothing more can be
+ * started. */
 bool sandbox_alive(const struct sandbox *s);
 /* Ends all its runs. NULL is fine. */
 void sandbox_close(struct sandbox *s);
