@@ -1,6 +1,8 @@
 #include "trainer/reward/by_tests.h"
 
 #include <string.h>
+#include "comm/base/die.h"
+#include "comm/watch.h"
 #include "trainer/reward/code/ask.h"
 
 /* What travels with an answer: whose it is, and which rows it is for. A reply to an answer of a
@@ -27,6 +29,7 @@ static bool take_next(struct rewards *r, const struct grading *g, const struct p
 {
     struct grade_reply reply;
     if (!grade_server_poll(g->server, GRADE_CODE, &reply, -1)) return false;
+    watchdog_feed();
     const struct code_verdict v = code_reply(&reply), *given = reply.lost ? NULL : &v;
     const unsigned rows = reply.id >> 32 & 3;
     const int i = (int)(reply.id & UINT32_MAX);
@@ -58,5 +61,8 @@ void by_tests_start(struct rewards *r, const struct grading *g, int row, int i,
 
 void by_tests_collect(struct rewards *r, const struct grading *g, const struct phase_settings *k)
 {
-    while (g->server && take_next(r, g, k)) continue;
+    if (!g->server) return;
+    die_waiting("%d verdicts of the judge of programs", grade_server_open(g->server, GRADE_CODE));
+    while (take_next(r, g, k)) continue;
+    die_waiting(NULL);
 }
