@@ -1,6 +1,8 @@
 /* The judge of programs: extraction, comparison, values, verdicts by hand. (Cheating, escaping and
  * exhausting programs: test_hostile.c.) */
-
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#include <sys/mman.h>
+#include <unistd.h>
 #include "trainer/data/task.h"
 #include "trainer/reward/code/ask.h"
 #include "tests/support/judged.h"
@@ -90,6 +92,22 @@ START_TEST(outputs)
         ck_assert_msg(code_same_output(span_of(rows[i].output), span_of(rows[i].expected),
                                        rows[i].tolerance) == rows[i].same,
                       "row %zu", i);
+}
+END_TEST
+
+/* An output has no 0 behind it: what is compared ends where memory does. */
+START_TEST(outputs_end)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(at != MAP_FAILED && mprotect(at + page, page, PROT_NONE) == 0);
+    const struct span output = {at + page - 9, 9};
+    memcpy(at + page - 9, "1.0 1.001", 9);
+    ck_assert(code_same_output(output, span_of("1 1"), 0.01));
+    ck_assert(!code_same_output(output, span_of("1 2"), 0.01));
+    memcpy(at + page - 9, "1.00 1\0001 ", 9);
+    ck_assert(!code_same_output(output, span_of("1 1"), 0.01));
+    munmap(at, 2 * page);
 }
 END_TEST
 
@@ -299,6 +317,7 @@ END_TEST
 #define TESTS(X)            \
     X(extraction)           \
     X(outputs)              \
+    X(outputs_end)          \
     X(python_values)        \
     X(verdicts, .to = ROWS) \
     X(task_of_programs)     \

@@ -41,9 +41,10 @@ static struct span next_word(struct span *s)
 static bool number_of(struct span word, double *x)
 {
     char text[64], *end;
-    if (word.n == 0 || word.n >= sizeof text || strcspn(word.at, "xXnN") < word.n) return false;
+    if (word.n == 0 || word.n >= sizeof text) return false;
     memcpy(text, word.at, word.n);
     text[word.n] = '\0';
+    if (strcspn(text, "xXnN") < word.n) return false; /* nor is there a 0 in it */
     *x = strtod(text, &end);
     return *end == '\0' && isfinite(*x);
 }
