@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +290,17 @@ START_TEST(out_of_memory)
 }
 END_TEST
 
+/* Limits of whoever starts the trainer hold for programs, too, and keep none from running. */
+START_TEST(lower_limits)
+{
+    const struct rlimit stack = {4 << 20, 4 << 20}, open_files = {50, 50};
+    ck_assert(setrlimit(RLIMIT_STACK, &stack) == 0 && setrlimit(RLIMIT_NOFILE, &open_files) == 0);
+    struct sandbox *s = open_full();
+    expect_output(s, "ulimit -Hs; ulimit -Hn", NULL, "4096\n50\n");
+    sandbox_close(s);
+}
+END_TEST
+
 #define TESTS(X)        \
     X(ends)             \
     X(sees)             \
@@ -298,6 +310,7 @@ END_TEST
     X(given_up)         \
     X(refused, .to = 6) \
     X(ordinary_user)    \
-    X(out_of_memory)
+    X(out_of_memory)    \
+    X(lower_limits)
 
 UNIT_MAIN("sandbox", .timeout_s = 30)

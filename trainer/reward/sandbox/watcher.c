@@ -101,9 +101,13 @@ static bool prepare(const struct cell *c, struct unpacked *u, int *input)
     return *input >= 0;
 }
 
+/* A limit that is lower already (ulimit) stays: it cannot be raised, and need not. */
 static bool set_limit(unsigned what, size_t value)
 {
-    const struct rlimit l = {value, value};
+    struct rlimit l;
+    if (prlimit(0, (enum __rlimit_resource)what, NULL, &l) != 0) return false;
+    if (l.rlim_max > value) l.rlim_max = value;
+    l.rlim_cur = l.rlim_max;
     return prlimit(0, (enum __rlimit_resource)what, &l, NULL) == 0;
 }
 
