@@ -22,7 +22,7 @@ environment DUET_KEEPALIFE=0
 check "unknown variable: goes on" equal "$code" 0
 check "unknown variable: reported" has err "unknown environment variable DUET_KEEPALIFE; did you mean DUET_KEEPALIVE?"
 for text in $(cd "$root" && grep -rhoE --include='*.[ch]' '(getenv|environment_[a-z]+)\("DUET_[A-Z_0-9]+' comm model pipeline trainer tests | cut -d'"' -f2 | sort -u) \
-    $(cd "$root" && grep -rhoE 'DUET_[A-Z_0-9]+' launch | sort -u | grep -v '_$'); do
+    $(cd "$root" && grep -rhoE --exclude='*.c' 'DUET_[A-Z_0-9]+' launch | sort -u | grep -v '_$'); do
     check "$text is in the table of the scripts" grep -q "^$text; " "$root/launch/run/environment.sh"
     check "$text is in the program's table" grep -q "{\"$text\", " "$root/comm/base/environment.c"
     check "$text is documented" grep -qE "^\| \`$text[\`=]" "$root/launch/README.md"

@@ -182,8 +182,9 @@ static void advantage(struct run *r, const struct phase_settings *k, struct rl_s
                              .term_weight = weight,
                              .equal = r->scratch->equal,
                              .advantage = r->scratch->advantage};
-    s->equal = groups_compare(&g);
+    groups_compare(&g);
     advantage_take(&g, k);
+    for (int q = 0; q < g.n; q++) s->equal += g.equal[q]; /* as the advantage sees them */
 }
 
 /* All updates. The first is on-policy: its deviation is what promise P2 is about. */
