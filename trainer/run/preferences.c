@@ -42,7 +42,7 @@ static void look_for_any(const struct run *r, struct problems *p)
                      "\"prompt\", \"completion\" and \"score\"; or set data.preferences");
 }
 
-/* Of both splits; those of a large file have one sum, that of its bytes. */
+/* The sum of both splits; those of a large file have one sum, that of its bytes. */
 static uint64_t sum_of(const struct source *s)
 {
     const uint64_t train = source_sum(s, SPLIT_TRAIN), heldout = source_sum(s, SPLIT_HELDOUT);
