@@ -92,7 +92,8 @@ START_TEST(cell_dies)
     ck_assert(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
     become_root_of_a_namespace();
     replies_open();
-    void *judges = grade_kind_code.open();
+    static void *judges; /* the server's until its process ends */
+    judges = grade_kind_code.open();
     grade_kind_code.configure(judges, (const char *)&rules, sizeof rules);
     ask(judges, 1, endless);
     const bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1;
@@ -120,7 +121,8 @@ START_TEST(cell_dies_once)
     int pair[2];
     ck_assert(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
     replies_open();
-    void *judges = grade_kind_code.open();
+    static void *judges; /* the server's until its process ends */
+    judges = grade_kind_code.open();
     grade_kind_code.configure(judges, (const char *)&rules, sizeof rules);
     for (int i = 0; i < 10; i++) {
         ask(judges, 1, sleepy);
