@@ -11,6 +11,6 @@ enum { MATH_ANSWER = 1024 }; /* bytes of an answer (E7) */
  * full-width forms become ASCII; invisible characters go; other letters stay. NULL, or why this is
  * no readable answer: not UTF-8, control characters, marks that turn the direction of writing (what
  * is seen would not be what is read), too long. Local. */
-const char *math_clean(struct text *out, struct span answer);
+const char *math_clean(struct text *out, struct span s);
 
 #endif

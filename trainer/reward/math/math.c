@@ -120,6 +120,7 @@ const char *math_unreadable(struct span expected)
     struct tokens t;
     struct math_work w;
     bool two;
+    t.n = 0;
     const char *trouble = math_expected(&e, expected);
     if (!trouble) trouble = math_lex(&t, (struct span){bytes, e.text.n});
     if (trouble || t.n == 0) return trouble ? trouble : "it is empty";

@@ -1,4 +1,5 @@
 #include "trainer/reward/math/same.h"
+#include <string.h>
 #include "trainer/reward/math/evaluate.h"
 #include "trainer/reward/math/fold.h"
 #include "trainer/reward/math/lex.h"
@@ -208,6 +209,7 @@ static enum same at_point(struct ratio *r, bool *begun)
 enum same math_proportional(struct math_work *w, int a, int b, int *sign)
 {
     struct ratio r;
+    memset(&r, 0, sizeof r);
     acb_struct *all[] = {r.a, r.b, r.first_a, r.first_b, r.left, r.right};
     enum same same = SAME_YES;
     bool begun = false;
