@@ -9,14 +9,14 @@ static int build(struct run *r, const struct phase_settings *k, const struct ans
                  int to)
 {
     int n = 0;
-    for (int i = from * k->samples; i < to * k->samples; i++) {
+    for (int i = from * k->samples; i < to * k->samples; i++, n++) {
         const struct question *q = &r->scratch->question[i / k->samples];
         r->scratch->weight[n] = 0;
-        r->scratch->sequence[n++] = (struct sequence){.prompt = i / k->samples,
-                                                      .sample = i % k->samples,
-                                                      .n_prompt = q->n,
-                                                      .n = q->n + a[i].n,
-                                                      .elsewhere = true};
+        r->scratch->sequence[n] = (struct sequence){.prompt = i / k->samples,
+                                                    .sample = i % k->samples,
+                                                    .n_prompt = q->n,
+                                                    .n = q->n + a[i].n,
+                                                    .elsewhere = true};
     }
     return n;
 }
