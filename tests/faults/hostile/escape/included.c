@@ -1,6 +1,6 @@
 // contained
 #include <stdio.h>
-#if __has_include("/etc/passwd") || __has_include("/etc/hostname") || __has_include("/proc/self/environ") || __has_include("/work/main/README.md")
+#if __has_include("/etc/passwd") || __has_include("/etc/hostname") || __has_include("/proc/self/environ")
 #define SEEN 1
 #else
 #define SEEN 0
