@@ -201,6 +201,20 @@ __device__ __forceinline__ int tile_first()
     return ((int)blockIdx.y * TILE + (int)threadIdx.x) * SPAN;
 }
 
+/* The sum of what the BLOCK threads of a block have, in one order, told to all of them. Called by
+ * all; a second call in one kernel wants a barrier before it. */
+__device__ __forceinline__ double block_sum(double x)
+{
+    __shared__ double of_thread[BLOCK];
+    of_thread[threadIdx.x] = x;
+    __syncthreads();
+    for (int half = BLOCK / 2; half > 0; half /= 2) {
+        if ((int)threadIdx.x < half) of_thread[threadIdx.x] += of_thread[threadIdx.x + half];
+        __syncthreads();
+    }
+    return of_thread[0];
+}
+
 /* Memory of the device that a row may use while it runs: rows run one after the other. */
 constexpr size_t SCRATCH_FLOATS = 1 << 20;
 float *scratch_floats();

@@ -191,18 +191,6 @@ __device__ __forceinline__ double choice_worth(const sequence &q, int E, int K)
     return (double)E / ((double)K * (q.to - q.from));
 }
 
-__device__ __forceinline__ double block_sum(double x)
-{
-    __shared__ double of_thread[BLOCK];
-    of_thread[threadIdx.x] = x;
-    __syncthreads();
-    for (int half = BLOCK / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) of_thread[threadIdx.x] += of_thread[threadIdx.x + half];
-        __syncthreads();
-    }
-    return of_thread[0];
-}
-
 /* A block a sequence. */
 __global__ static void __launch_bounds__(BLOCK)
     router_load_kernel(unsigned long long *chosen, exact *balance, const float *prob,

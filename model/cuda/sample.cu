@@ -27,18 +27,6 @@ template <class real> void rows<real>::sample_largest(float *most, const float *
            most, z, V, group);
 }
 
-__device__ __forceinline__ double block_sum(double x)
-{
-    __shared__ double of_thread[BLOCK];
-    of_thread[threadIdx.x] = x;
-    __syncthreads();
-    for (int half = BLOCK / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) of_thread[threadIdx.x] += of_thread[threadIdx.x + half];
-        __syncthreads();
-    }
-    return of_thread[0];
-}
-
 /* A block a piece. */
 __global__ static void __launch_bounds__(BLOCK)
     sample_weights_kernel(double *sum, double *weight, const float *z, float most, double inv_temp,
