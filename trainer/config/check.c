@@ -267,8 +267,8 @@ static void check_uses(const struct check *c, int i)
     }
 }
 
-/* Settings that another one switches on. A switch that the recipe mentions was turned off on
- * purpose, and then they may stay. */
+/* Settings that another one switches on, by its line or by the algorithm's name. A switch that the
+ * recipe mentions was turned off on purpose, and then they may stay. */
 enum { ANY_KIND = 1 << PHASE_SFT | 1 << PHASE_GRPO | 1 << PHASE_EVAL };
 enum { LEARN = 1u << PHASE_SFT | 1u << PHASE_GRPO | 1u << PHASE_REWARD_MODEL };
 static const struct {
@@ -278,6 +278,13 @@ static const struct {
     {1u << PHASE_SFT, "max_new", "eval_every"},
     {LEARN, "eval_prompts", "eval_every"},
     {LEARN, "lr_final", "lr_decay"},
+    {1u << PHASE_GRPO, "kl_estimator", "kl"},
+    {1u << PHASE_GRPO, "gate_pos", "policy_loss"},
+    {1u << PHASE_GRPO, "gate_neg", "policy_loss"},
+    {1u << PHASE_GRPO, "vespo_k_pos", "policy_loss"},
+    {1u << PHASE_GRPO, "vespo_lambda_pos", "policy_loss"},
+    {1u << PHASE_GRPO, "vespo_k_neg", "policy_loss"},
+    {1u << PHASE_GRPO, "vespo_lambda_neg", "policy_loss"},
     {1u << PHASE_GRPO, "target_language", "reward_language"},
     {1u << PHASE_GRPO, "length_shape", "reward_length"},
     {1u << PHASE_GRPO, "length_cache", "reward_length"},
@@ -299,6 +306,7 @@ static void check_switches(const struct check *c, int i)
         int line = *setting_line(&at, setting);
         if (!(switched[k].kinds >> ph->kind & 1u) || line == 0) continue;
         if (setting_is_default(&at, setting) || *setting_line(&at, needs) != 0) continue;
+        if (!setting_is_default(&at, needs)) continue;
         complain(c, line, "%s: %s has no effect without %s: set that too, or leave it out",
                  ph->name, setting->name, needs->name);
     }
@@ -348,6 +356,11 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
     if (ph->dual_clip > 0 && ph->dual_clip <= 1)
         complain(c, line->dual_clip, "%s: dual_clip %g is neither 0 (off) nor above 1", ph->name,
                  ph->dual_clip);
+    if (ph->dual_clip > 0 && ph->policy_loss != POLICY_CLIP && ph->policy_loss != POLICY_GSPO)
+        complain(
+            c, line->dual_clip,
+            "%s: dual_clip bounds the losses clip and gspo, not this policy_loss: leave it out",
+            ph->name);
     if (ph->length_cache > ph->max_new)
         complain(c, line->length_cache,
                  "%s: length_cache %d is longer than the longest answer, max_new %d", ph->name,

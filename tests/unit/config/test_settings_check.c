@@ -82,6 +82,9 @@ START_TEST(phases_make_sense)
         {"kind: sft, max_new: 128", NULL}, /* as a resolved recipe says */
         {"kind: grpo, eval_prompts: 3", "eval_prompts has no effect without eval_every"},
         {"kind: sft, lr_final: 0.5", "lr_final has no effect without lr_decay"},
+        {"kind: grpo, gate_neg: 2", "gate_neg has no effect without policy_loss"},
+        {"kind: grpo, kl_estimator: k2", "kl_estimator has no effect without kl"},
+        {"kind: grpo, algorithm: cispo, dual_clip: 3", "dual_clip bounds the losses clip and gspo"},
         {"kind: eval, prompts: 1048576, samples: 4096", "too many for a step"},
         {"kind: grpo, prompts: 65536, samples: 128", "too many for a step"},
     };
